@@ -1,0 +1,67 @@
+"""Define what a pass is: options in, one edited model, counts and reasons out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from compressor.report import Skip
+
+
+class Claim(Enum):
+    """What a pass promises about the outputs; the pipeline holds it to that."""
+
+    EXACT = "bit-identical"
+    EQUIVALENT = "equal up to float rounding"
+    LOSSY = "changed, within the user's budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What a pass did.
+
+    Attributes:
+        model: the edited model.
+        counts: facts, such as ``{"initializers_merged": 77}``; a count of things done, never 0.
+        skipped: candidates left alone, each with its reason.
+        note: what a reader must know of this result, for example which engine made it; empty otherwise.
+    """
+
+    model: ir.Model
+    counts: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[Skip, ...] = ()
+    note: str = ""
+
+    @property
+    def is_changed(self) -> bool:
+        """The pass did something."""
+        return bool(self.counts)
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """One step of the chain, a frozen dataclass whose fields are its options.
+
+    A pass edits the model it is given and returns it. It measures nothing, prints nothing, keeps nothing, reads a
+    weight's bytes only where it must, leaves graph inputs and outputs as they are, and leaves no orphan initializer
+    and no duplicate of its own making. Running it twice changes nothing the second time.
+    """
+
+    name: ClassVar[str]
+    claim: ClassVar[Claim]
+
+    @abstractmethod
+    def run(self, model: ir.Model) -> PassResult:
+        """Edit `model` in place (or make another) and say what was done."""
+
+    def alternatives(self, model: ir.Model) -> Iterator[PassResult]:
+        """Yield results to choose from, the most promising first; the pipeline keeps the first that holds its claim.
+
+        `model` itself is used up by the first alternative unless the pass clones it.
+        """
+        yield self.run(model)

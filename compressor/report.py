@@ -1,0 +1,222 @@
+"""Hold the facts of a run, frozen: sizes, fidelities, steps, skips; deltas are computed, never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+"""Version of the JSON form of these facts; it grows when a field changes its meaning or disappears."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A weight or pattern that was a candidate and was left alone.
+
+    Attributes:
+        candidate: what was left alone, by the name a user finds in the model.
+        reason: why, in words that stand alone.
+        weight_bytes: bytes of weights that stay as they were because of it; 0 where no weight is concerned.
+    """
+
+    candidate: str
+    reason: str
+    weight_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Where the bytes of a model are, as they are (or would be) on disk.
+
+    Attributes:
+        total_bytes: all files of the model together.
+        weight_bytes: bytes of weights by ONNX data type name, for example ``{"FLOAT": 4096, "INT8": 512}``.
+        metadata_bytes: documentation strings, metadata properties and recorded shapes, which no computation needs.
+        duplicate_bytes: weight bytes that repeat another weight of the same type and shape.
+    """
+
+    total_bytes: int
+    weight_bytes: Mapping[str, int]
+    metadata_bytes: int = 0
+    duplicate_bytes: int = 0
+
+    @property
+    def all_weight_bytes(self) -> int:
+        """Bytes of all weights."""
+        return sum(self.weight_bytes.values())
+
+    @property
+    def graph_bytes(self) -> int:
+        """What is left: nodes, names, interface."""
+        return self.total_bytes - self.all_weight_bytes - self.metadata_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFidelity:
+    """How near one output stays to the original's, over all samples.
+
+    Attributes:
+        name: the graph output.
+        bit_identical: every sample gave the same bytes.
+        cosine_mean, cosine_min: cosine similarity per sample (rows along the first axis); None for non-numeric outputs.
+        sqnr_db: signal to quantization noise ratio, 10 log10(sum(x^2) / sum((x - y)^2)); infinity where equal.
+        max_abs: largest absolute difference.
+        max_rel: largest absolute difference divided by the largest absolute value of the original output.
+        top1_agreement: share of rows whose largest entry along the last axis is the same; None where that has no meaning.
+    """
+
+    name: str
+    bit_identical: bool
+    cosine_mean: float | None
+    cosine_min: float | None
+    sqnr_db: float | None
+    max_abs: float | None
+    max_rel: float | None
+    top1_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """How near a model stays to the original on the same inputs, without labels.
+
+    Attributes:
+        samples: rows of input that stand behind the figures.
+        batches: runs they were fed in.
+        generated: the inputs were made up from the graph's signature, so the figures are indicative only.
+        outputs: one entry per graph output, in graph order.
+    """
+
+    samples: int
+    batches: int
+    generated: bool
+    outputs: tuple[OutputFidelity, ...]
+
+    @property
+    def is_bit_identical(self) -> bool:
+        """Every output of every sample has the same bytes."""
+        return all(output.bit_identical for output in self.outputs)
+
+    @property
+    def worst_max_rel(self) -> float:
+        """The largest relative difference of any output."""
+        return max((output.max_rel for output in self.outputs if output.max_rel is not None), default=0.0)
+
+    @property
+    def worst_cosine(self) -> float | None:
+        """The smallest cosine similarity of any output."""
+        return min((o.cosine_min for o in self.outputs if o.cosine_min is not None), default=None)
+
+    @property
+    def worst_top1_agreement(self) -> float | None:
+        """The smallest top-1 agreement of any output."""
+        return min((o.top1_agreement for o in self.outputs if o.top1_agreement is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Time of one run on this host.
+
+    Attributes:
+        median_ms: median of the timed runs, in milliseconds.
+        runs: how many were timed.
+        shape: the input sizes timed, for example ``"batch 1 x sequence 64"``.
+    """
+
+    median_ms: float
+    runs: int
+    shape: str
+
+
+class Outcome(Enum):
+    """What became of a pass."""
+
+    KEPT = "kept"
+    UNCHANGED = "unchanged"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One pass of the chain, and the model after it.
+
+    Attributes:
+        name: the pass.
+        outcome: what became of it; after a roll-back the figures are those of the model that stayed.
+        reason: why it was rolled back, or what a reader must know; empty otherwise.
+        counts: what the pass did, for example ``{"initializers_merged": 77}``.
+        skipped: candidates left alone, each with its reason.
+        size: the model after the step.
+        fidelity: the model after the step against the original; None where nothing was run.
+        latency: the model after the step; None where nothing was timed.
+        seconds: time of the pass itself, without measuring.
+    """
+
+    name: str
+    outcome: Outcome
+    size: Size
+    counts: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[Skip, ...] = ()
+    reason: str = ""
+    fidelity: Fidelity | None = None
+    latency: Latency | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the figures were measured on.
+
+    Attributes:
+        cpu: the processor's name.
+        int8_path: the widest int8 dot product the processor has (``"vnni"``, ``"avx2"``, ...); without VNNI, x86
+            processors saturate 16-bit sums of uint8 x int8 products.
+        threads: threads given to the runtime.
+        versions: of onnx, onnxruntime, onnx-ir, onnxscript and this package.
+    """
+
+    cpu: str
+    int8_path: str
+    threads: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything one run found out.
+
+    Attributes:
+        source: the model that was read.
+        output: the main file written, or None where nothing was.
+        original: the source's size.
+        original_latency: the source's time per run, where it was timed.
+        steps: the passes, in order.
+        host: what it was measured on.
+        warnings: what a reader must know before believing the figures.
+        seconds: wall time of the whole run.
+    """
+
+    source: Path
+    output: Path | None
+    original: Size
+    steps: tuple[Step, ...]
+    host: Host
+    original_latency: Latency | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def final(self) -> Size:
+        """Size after the last step."""
+        return self.steps[-1].size if self.steps else self.original
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the result is."""
+        return self.original.total_bytes / max(1, self.final.total_bytes)
+
+    @property
+    def is_verified(self) -> bool:
+        """Every step was run and none broke its claim."""
+        return all(s.fidelity is not None and s.outcome is not Outcome.ROLLED_BACK for s in self.steps)
