@@ -18,6 +18,15 @@ CHUNK_BYTES = 1 << 22
 """Bytes read or written at once: large enough for full disk speed, small enough to forget."""
 
 
+MARK = "weight:"
+"""Start of the private location that stands for a detached weight in a skeleton."""
+
+
+def new_token() -> str:
+    """Make a location that no file can have guessed."""
+    return MARK + secrets.token_hex(8)
+
+
 class BinaryWriter(Protocol):
     """Anything bytes can be written to."""
 
@@ -31,10 +40,19 @@ class DetachedWeight(ir.ExternalTensor):
     random `location`, so that no file can name one. Nothing it reads is kept.
     """
 
-    def __init__(self, dtype: ir.DataType, shape: ir.Shape, *, name: str, doc_string: str | None = None) -> None:
+    def __init__(
+        self,
+        dtype: ir.DataType,
+        shape: ir.Shape,
+        *,
+        name: str,
+        doc_string: str | None = None,
+        metadata_props: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(
-            secrets.token_hex(8), None, None, dtype, shape=shape, name=name, doc_string=doc_string or None
-        )
+            new_token(), None, None, dtype, shape=shape, name=name,
+            doc_string=doc_string or None, metadata_props=metadata_props or None,
+        )  # fmt: skip
 
     @abstractmethod
     def chunks(self) -> Iterator[memoryview]:
@@ -74,8 +92,9 @@ class StoredWeight(DetachedWeight):
         *,
         name: str,
         doc_string: str | None = None,
+        metadata_props: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(dtype, shape, name=name, doc_string=doc_string)
+        super().__init__(dtype, shape, name=name, doc_string=doc_string, metadata_props=metadata_props)
         self.file = file
         self.start = start
 
@@ -121,13 +140,14 @@ class ComputedWeight(DetachedWeight):
         *,
         name: str,
         doc_string: str | None = None,
+        metadata_props: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(dtype, shape, name=name, doc_string=doc_string)
+        super().__init__(dtype, shape, name=name, doc_string=doc_string, metadata_props=metadata_props)
         self.blocks = blocks
 
     def chunks(self) -> Iterator[memoryview]:
         for block in self.blocks():
-            yield memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+            yield memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
 
 
 def read_block(tensor: ir.TensorProtocol, start: int, stop: int) -> NDArray[Any]:
@@ -146,7 +166,7 @@ def decode(raw: bytes, dtype: ir.DataType, shape: tuple[int, ...]) -> NDArray[An
     """Turn little-endian `raw` into an array of `dtype` and `shape` (packed types are unpacked to one element each)."""
     if dtype.bitwidth >= 8:
         return np.frombuffer(raw, dtype=_plain_dtype(dtype)).reshape(shape)
-    return ir.from_proto(onnx.TensorProto(data_type=dtype.value, dims=shape, raw_data=raw)).numpy()
+    return ir.serde.deserialize_tensor(onnx.TensorProto(data_type=dtype.value, dims=shape, raw_data=raw)).numpy()
 
 
 def _plain_dtype(dtype: ir.DataType) -> np.dtype[Any]:

@@ -1,0 +1,213 @@
+"""Refuse what is not a sound ONNX model, before anything native is let near it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+import onnx_ir as ir
+
+from compressor.errors import ModelError
+from compressor.model.standins import DOMAIN, put_in_standins
+
+MAX_EXPANDED_NODES = 1_000_000
+"""Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking."""
+
+_RUNTIME_OPERATORS = frozenset(
+    ("Affine", "Crop", "DynamicSlice", "Gelu", "GivenTensorFill", "ImageScaler", "LayerNormalization", "MeanVarianceNormalization",
+     "ParametricSoftplus", "RMSNormalization", "RotaryEmbedding", "Scale", "ScaledTanh", "SimplifiedLayerNormalization", "ThresholdedRelu")
+)  # fmt: skip
+"""Operators ONNX Runtime accepts in the standard domain at versions that the standard does not: its optimizer writes them."""
+
+_TYPED_FIELD = {
+    ir.DataType.FLOAT: "float_data", ir.DataType.COMPLEX64: "float_data", ir.DataType.INT64: "int64_data",
+    ir.DataType.DOUBLE: "double_data", ir.DataType.COMPLEX128: "double_data", ir.DataType.STRING: "string_data",
+    ir.DataType.UINT32: "uint64_data", ir.DataType.UINT64: "uint64_data",
+}  # fmt: skip
+"""onnx.proto, TensorProto: the typed field of each data type; all others use int32_data."""
+
+_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
+
+
+def needed_bytes(tensor: onnx.TensorProto, name: str) -> int:
+    """Bytes that type and dims of `tensor` call for.
+
+    Raises:
+        ModelError: the type is unknown, or a dim is negative.
+    """
+    try:
+        dtype = ir.DataType(tensor.data_type)
+    except ValueError:
+        dtype = ir.DataType.UNDEFINED
+    if dtype is ir.DataType.UNDEFINED:
+        raise ModelError(f"{name} has data type {tensor.data_type}, which ONNX does not define")
+    elements = 1
+    for dim in tensor.dims:
+        if dim < 0:
+            raise ModelError(f"{name} has dims {list(tensor.dims)}; a dim cannot be negative")
+        elements *= dim
+    if dtype is ir.DataType.STRING:
+        return 0
+    return -(-elements * dtype.bitwidth // 8)
+
+
+def check_inline_tensor(tensor: onnx.TensorProto, name: str) -> None:
+    """Refuse a tensor whose data does not fit its type and dims.
+
+    Raises:
+        ModelError: says what is there and what would be needed.
+    """
+    needed = needed_bytes(tensor, name)
+    dtype = ir.DataType(tensor.data_type)
+    filled = [field for field in _FIELDS if len(getattr(tensor, field))]
+    if tensor.HasField("raw_data") and (len(tensor.raw_data) or needed or not filled):
+        if filled or dtype is ir.DataType.STRING:
+            raise ModelError(
+                f"{name} of type {dtype.name} holds raw_data beside or instead of {[*filled, 'string_data'][0]}"
+            )
+        if len(tensor.raw_data) != needed:
+            raise ModelError(f"{name} holds {len(tensor.raw_data)} bytes, dims {list(tensor.dims)} need {needed}")
+        return
+    field = _TYPED_FIELD.get(dtype, "int32_data")
+    if filled not in ([], [field]):
+        raise ModelError(f"{name} of type {dtype.name} holds {', '.join(filled)}; it must hold {field}")
+    elements = 1
+    for dim in tensor.dims:
+        elements *= dim
+    if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
+        elements *= 2
+    elif dtype.bitwidth < 8 and dtype is not ir.DataType.STRING:
+        elements = needed
+    if len(getattr(tensor, field)) != elements:
+        raise ModelError(f"{name} holds {len(getattr(tensor, field))} values, dims {list(tensor.dims)} need {elements}")
+
+
+def proto_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor of a model: initializers, attributes, sparse parts, in all graphs, functions and training info."""
+    waiting: list[onnx.GraphProto | onnx.NodeProto] = [model.graph]
+    for function in model.functions:
+        waiting.extend(function.node)
+        waiting.extend(onnx.NodeProto(attribute=[a]) for a in function.attribute_proto if a.HasField("t"))
+    for training in model.training_info:
+        waiting += [training.initialization, training.algorithm]
+    while waiting:
+        body = waiting.pop()
+        if isinstance(body, onnx.GraphProto):
+            yield from body.initializer
+            for sparse in body.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            waiting.extend(node for node in body.node if node.attribute)
+            continue
+        for attribute in body.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for sparse in (
+                *attribute.sparse_tensors,
+                *((attribute.sparse_tensor,) if attribute.HasField("sparse_tensor") else ()),
+            ):
+                yield from (sparse.values, sparse.indices)
+            waiting.extend(attribute.graphs)
+            if attribute.HasField("g"):
+                waiting.append(attribute.g)
+
+
+def check_structure(model: onnx.ModelProto) -> None:
+    """Refuse a skeleton whose graph breaks the rules of ONNX.
+
+    The checker of the onnx package does most of it, on a copy in which large weights are empty and the five things it
+    refuses without need are put right: it wants a graph name, shapes of outputs, no ``ai.onnx`` spelling, inputs for
+    the initializers of IR version 3, and no operator that only ONNX Runtime knows.
+
+    Raises:
+        ModelError: what is wrong, in the checker's words where it is the checker that found it.
+    """
+    if not model.HasField("graph"):
+        raise ModelError("holds no graph, so it is not an ONNX model")
+    if not model.opset_import:
+        raise ModelError("imports no opset; export it again")
+    _check_functions(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    _make_checkable(copy)
+    try:
+        onnx.checker.check_model(copy)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ModelError(f"is not a valid ONNX model: {' '.join(lines)[:400]}") from error
+
+
+def _make_checkable(copy: onnx.ModelProto) -> None:
+    for tensor in proto_tensors(copy):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
+            del tensor.dims[:]
+            tensor.dims.append(0)
+    put_in_standins(copy)
+    copy.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    copy.ClearField("training_info")
+    copy.ir_version = max(copy.ir_version, 4)
+    copy.graph.name = copy.graph.name or "graph"
+    domains = {opset.domain for opset in copy.opset_import}
+    if "com.microsoft" not in domains:
+        copy.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    for opset in copy.opset_import:
+        opset.domain = "" if opset.domain == "ai.onnx" else opset.domain
+    for output in copy.graph.output:
+        if output.type.WhichOneof("value") in (None, "tensor_type"):
+            output.type.tensor_type.elem_type = output.type.tensor_type.elem_type or onnx.TensorProto.FLOAT
+            output.type.tensor_type.shape.SetInParent()
+    for node in _all_nodes(copy):
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        if not node.domain and node.op_type in _RUNTIME_OPERATORS:
+            node.domain = "com.microsoft"
+
+
+def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            waiting.extend(attribute.g.node)
+            waiting.extend(inner for graph in attribute.graphs for inner in graph.node)
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, or that grow beyond bounds when they are inlined."""
+    bodies = {(f.domain, f.name, f.overload): f for f in model.functions}
+    if not bodies:
+        return
+    expanded: dict[tuple[str, str, str], int] = {}
+    opened: set[tuple[str, str, str]] = set()
+
+    def count(nodes: Iterator[onnx.NodeProto]) -> Iterator[tuple[str, str, str]]:
+        for node in nodes:
+            key = (node.domain, node.op_type, node.overload)
+            if key in bodies:
+                yield key
+
+    calls = {key: list(count(_all_nodes(onnx.ModelProto(functions=[body])))) for key, body in bodies.items()}
+    waiting = list(bodies)
+    while waiting:
+        key = waiting[-1]
+        if key in expanded:
+            waiting.pop()
+            continue
+        missing = [called for called in calls[key] if called not in expanded]
+        if missing:
+            opened.add(key)
+            if opened.intersection(missing):
+                raise ModelError(
+                    f"function {key[1]!r} calls itself through {missing[0][1]!r}; ONNX allows no recursion"
+                )
+            waiting.extend(missing)
+            continue
+        expanded[key] = len(bodies[key].node) + sum(expanded[called] for called in calls[key])
+        opened.discard(key)
+        waiting.pop()
+    main = sum(expanded[key] for key in count(_all_nodes(onnx.ModelProto(graph=model.graph))))
+    if max([main, *expanded.values()]) > MAX_EXPANDED_NODES:
+        raise ModelError(f"its functions unfold to more than {MAX_EXPANDED_NODES} nodes; no runtime can take that")

@@ -1,0 +1,153 @@
+"""Load a model without its weights: each large one is a reference into the file that holds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
+
+from compressor.errors import ModelError
+from compressor.model import wire
+from compressor.model.carried import Carried
+from compressor.model.check import check_inline_tensor, check_structure, needed_bytes, proto_tensors
+from compressor.model.external import DataFolder
+from compressor.model.files import DataFile
+from compressor.model.order import sort_nodes
+from compressor.model.skeleton import Skeleton, from_skeleton
+from compressor.model.weights import DetachedWeight, StoredWeight, new_token
+
+LARGE = 1024
+"""Bytes from which a weight stays in its file; smaller ones cost less inline than a reference does."""
+
+_NOT_MODELS = {
+    b"version https://git-lfs": "is a Git LFS pointer, not the model; run 'git lfs pull'",
+    b"PK\x03\x04": "is a zip archive (a PyTorch checkpoint, perhaps), not an ONNX model",
+    b"\x1f\x8b": "is a gzip archive; unpack it first",
+    b"<": "is a web page or XML, not an ONNX model; download the file itself",
+    b"{": "is JSON, not an ONNX model",
+    b"\x89HDF": "is an HDF5 file, not an ONNX model; export it to ONNX first",
+}
+
+
+def load(path: str | os.PathLike[str]) -> ir.Model:
+    """Load the model at `path`; weights of 1 kB or more are left where they are.
+
+    Raises:
+        ModelError: the file, or data it points to, is missing, malformed or unsafe; the text says what and where.
+    """
+    file = DataFile(Path(path))
+    try:
+        return _load(file)
+    except ModelError as error:
+        text = str(error)
+        raise ModelError(text if text.startswith(str(file.path)) else f"{file.path}: {text}") from error.__cause__
+
+
+def _load(file: DataFile) -> ir.Model:
+    _refuse_other_formats(file)
+    slim, found = wire.detach(memoryview(file.mapped()), new_token, at_least=LARGE)
+    try:
+        proto = onnx.ModelProto.FromString(slim)
+    except DecodeError as error:
+        raise ModelError("is not an ONNX model, or is damaged: its protobuf cannot be parsed") from error
+    folder = DataFolder(file)
+    weights = _resolve(proto, file, found, folder)
+    sort_nodes(proto.graph)
+    check_structure(proto)
+    facts = Carried(source=file.path, files=(file, *folder.files), warnings=tuple(_warnings(proto)))
+    facts = _note_interface(proto, facts)
+    return from_skeleton(Skeleton(proto, weights), facts)
+
+
+def _refuse_other_formats(file: DataFile) -> None:
+    if file.size == 0:
+        raise ModelError("is empty; export or download it again")
+    start = file.read(0, min(file.size, 512))
+    if start[4:8] == b"ORTM":
+        raise ModelError("is in ONNX Runtime's own .ort format; give the .onnx file it was made from")
+    for magic, reason in _NOT_MODELS.items():
+        if start.lstrip().startswith(magic):
+            raise ModelError(reason)
+
+
+def _resolve(
+    proto: onnx.ModelProto, file: DataFile, found: dict[str, tuple[int, int]], folder: DataFolder
+) -> dict[str, DetachedWeight]:
+    """Check every tensor, and make a stored weight of each that is not inline."""
+    weights: dict[str, DetachedWeight] = {}
+    for tensor in proto_tensors(proto):
+        name = f"{file.path}: weight {tensor.name!r}"
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            check_inline_tensor(tensor, name)
+            continue
+        needed = needed_bytes(tensor, name)
+        token = tensor.external_data[0].value if tensor.external_data else ""
+        if token in found:
+            holder, (start, length) = file, found[token]
+            if length != needed or tensor.data_type == onnx.TensorProto.STRING:
+                raise ModelError(f"{name} holds {length} bytes, dims {list(tensor.dims)} need {needed}")
+        else:
+            _refuse_other_data(tensor, name)
+            holder, start = folder.locate(tensor, needed)
+            token = new_token()
+            del tensor.external_data[:]
+            tensor.external_data.add(key="location", value=token)
+        weights[token] = StoredWeight(
+            holder, start, ir.DataType(tensor.data_type), ir.Shape(tensor.dims), name=tensor.name,
+            doc_string=tensor.doc_string, metadata_props={p.key: p.value for p in tensor.metadata_props},
+        )  # fmt: skip
+    return weights
+
+
+def _refuse_other_data(tensor: onnx.TensorProto, name: str) -> None:
+    if tensor.data_type == onnx.TensorProto.STRING:
+        raise ModelError(f"{name} is a string tensor in external data, which ONNX does not allow")
+    inline = onnx.TensorProto()
+    inline.CopyFrom(tensor)
+    for field in (
+        "dims",
+        "data_type",
+        "name",
+        "doc_string",
+        "external_data",
+        "data_location",
+        "metadata_props",
+        "segment",
+    ):
+        inline.ClearField(field)
+    if inline.ByteSize():
+        raise ModelError(
+            f"{name} is external and holds data of its own as well; refused, readers disagree on which counts"
+        )
+
+
+def _note_interface(proto: onnx.ModelProto, facts: Carried) -> Carried:
+    """Note inputs and outputs word for word; take out the inputs that IR version 3 lists for its constants.
+
+    ONNX Runtime treats the initializers of such a model as constants although they are listed as inputs.
+    """
+    graph = proto.graph
+    listed: tuple[bytes, ...] = ()
+    if proto.ir_version < 4:
+        names = {tensor.name for tensor in graph.initializer}
+        listed = tuple(info.SerializeToString() for info in graph.input if info.name in names)
+        kept = [info for info in graph.input if info.name not in names]
+        del graph.input[:]
+        graph.input.extend(kept)
+    return replace(
+        facts,
+        inputs=tuple(info.SerializeToString() for info in graph.input),
+        outputs=tuple(info.SerializeToString() for info in graph.output),
+        listed_inputs=listed,
+    )
+
+
+def _warnings(proto: onnx.ModelProto) -> list[str]:
+    if not proto.training_info:
+        return []
+    proto.ClearField("training_info")
+    return ["the training information in the file is left out: it names weights that the passes change"]

@@ -1,0 +1,79 @@
+"""Find every tensor of a model, wherever it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A tensor and the one place that holds it: an initializer's value, or an attribute of a node.
+
+    Attributes:
+        tensor: the tensor.
+        value: the initializer, or None.
+        node: the node whose attribute it is, or None.
+        attribute: that attribute's name; empty for an initializer.
+        position: its index where the attribute holds several.
+        graph: the graph or function that holds the initializer or the node.
+    """
+
+    tensor: ir.TensorProtocol
+    value: ir.Value | None
+    node: ir.Node | None
+    attribute: str
+    position: int
+    graph: ir.Graph | ir.Function
+
+    @property
+    def label(self) -> str:
+        """A name that a user finds in the model."""
+        if self.value is not None:
+            return self.value.name or ""
+        assert self.node is not None
+        output = self.node.outputs[0].name if self.node.outputs else ""
+        return f"{self.node.op_type} {self.node.name or output}"
+
+    def replace(self, tensor: ir.TensorProtocol) -> None:
+        """Hold another tensor of the same type and shape instead."""
+        if self.value is not None:
+            self.value.const_value = tensor
+            return
+        assert self.node is not None
+        old = self.node.attributes[self.attribute]
+        if old.type is ir.AttributeType.TENSOR:
+            new = ir.AttrTensor(self.attribute, tensor, doc_string=old.doc_string)
+        else:
+            several = list(old.as_tensors())
+            several[self.position] = tensor
+            new = ir.AttrTensors(self.attribute, several, doc_string=old.doc_string)
+        self.node.attributes[self.attribute] = new
+
+
+def all_graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
+    """Yield the main graph, the function bodies, and every graph inside them, each before those inside it."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        yield body
+        yield from body.subgraphs()
+
+
+def all_tensors(model: ir.Model) -> Iterator[Held]:
+    """Yield every tensor of `model`: initializers and tensor attributes of the main graph, subgraphs and functions."""
+    for graph in all_graphs(model):
+        if isinstance(graph, ir.Graph):
+            for value in graph.initializers.values():
+                if value.const_value is not None:
+                    yield Held(value.const_value, value, None, "", 0, graph)
+        for node in graph:
+            for attribute in node.attributes.values():
+                if attribute.is_ref():
+                    continue
+                if attribute.type is ir.AttributeType.TENSOR:
+                    yield Held(attribute.as_tensor(), None, node, attribute.name, 0, graph)
+                elif attribute.type is ir.AttributeType.TENSORS:
+                    for position, tensor in enumerate(attribute.as_tensors()):
+                        yield Held(tensor, None, node, attribute.name, position, graph)
