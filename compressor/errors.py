@@ -3,10 +3,11 @@
 CompressorError
 ├── ModelError     the model file, or the data it points to, is missing, malformed or unsafe
 ├── OptionError    a pass, recipe, option or sample file that does not exist or does not fit
-└── OutputError    the result cannot be written where it was asked for
+├── OutputError    the result cannot be written where it was asked for
+└── RuntimeRefusal ONNX Runtime cannot load or run the model, so nothing can be measured
 
-Every message is lower case, without a full stop: subject, what is wrong, both values, the way out. Only the command line
-catches them; each ends with exit code 2 and an untouched input.
+Every message is lower case, without a full stop: subject, what is wrong, both values, the way out. Only the command
+line catches them; each ends with exit code 2 and an untouched input.
 """
 
 from __future__ import annotations
@@ -26,3 +27,7 @@ class OptionError(CompressorError):
 
 class OutputError(CompressorError):
     """The result cannot be written where it was asked for."""
+
+
+class RuntimeRefusal(CompressorError):
+    """ONNX Runtime cannot load or run the model, so nothing can be measured."""

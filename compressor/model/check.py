@@ -14,10 +14,11 @@ MAX_EXPANDED_NODES = 1_000_000
 """Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking."""
 
 _RUNTIME_OPERATORS = frozenset(
-    ("Affine", "Crop", "DynamicSlice", "Gelu", "GivenTensorFill", "ImageScaler", "LayerNormalization", "MeanVarianceNormalization",
-     "ParametricSoftplus", "RMSNormalization", "RotaryEmbedding", "Scale", "ScaledTanh", "SimplifiedLayerNormalization", "ThresholdedRelu")
+    ("Affine", "Crop", "DynamicSlice", "Gelu", "GivenTensorFill", "ImageScaler", "LayerNormalization",
+     "MeanVarianceNormalization", "ParametricSoftplus", "RMSNormalization", "RotaryEmbedding", "Scale", "ScaledTanh",
+     "SimplifiedLayerNormalization", "ThresholdedRelu")
 )  # fmt: skip
-"""Operators ONNX Runtime accepts in the standard domain at versions that the standard does not: its optimizer writes them."""
+"""Operators ONNX Runtime accepts in the standard domain at versions without them: its optimizer writes them there."""
 
 _TYPED_FIELD = {
     ir.DataType.FLOAT: "float_data", ir.DataType.COMPLEX64: "float_data", ir.DataType.INT64: "int64_data",
@@ -76,14 +77,14 @@ def check_inline_tensor(tensor: onnx.TensorProto, name: str) -> None:
         elements *= dim
     if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
         elements *= 2
-    elif dtype.bitwidth < 8 and dtype is not ir.DataType.STRING:
+    elif dtype is not ir.DataType.STRING and dtype.bitwidth < 8:
         elements = needed
     if len(getattr(tensor, field)) != elements:
         raise ModelError(f"{name} holds {len(getattr(tensor, field))} values, dims {list(tensor.dims)} need {elements}")
 
 
 def proto_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of a model: initializers, attributes, sparse parts, in all graphs, functions and training info."""
+    """Yield every tensor: initializers, attributes, sparse parts, in all graphs, functions and training info."""
     waiting: list[onnx.GraphProto | onnx.NodeProto] = [model.graph]
     for function in model.functions:
         waiting.extend(function.node)

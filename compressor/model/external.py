@@ -70,7 +70,8 @@ class DataFolder:
             file = DataFile(real)
             if file.status.st_nlink > 1:
                 raise ModelError(
-                    f"{name}: {location!r} has {file.status.st_nlink} hard links, so it may be a file from elsewhere; copy it"
+                    f"{name}: {location!r} has {file.status.st_nlink} hard links, "
+                    "so it may be a file from elsewhere; give it a copy of its own"
                 )
             self._opened[real] = file
         return self._opened[real]

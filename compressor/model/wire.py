@@ -1,9 +1,9 @@
 """Take weight bytes out of a serialized model, or put them back in, without parsing or copying them.
 
 An ONNX file is one protobuf message. Its wire format (https://protobuf.dev/programming-guides/encoding/) is a sequence
-of fields, each a key, ``number << 3 | wire type``, and a value; nested messages carry their length in front. So a weight
-is a byte range of the file, found by hopping over lengths, and exchanging it for something shorter or longer changes
-only the lengths of the messages around it. Field numbers are those of onnx.proto
+of fields, each a key, ``number << 3 | wire type``, and a value; nested messages carry their length in front. So a
+weight is a byte range of the file, found by hopping over lengths, and exchanging it for something shorter or longer
+changes only the lengths of the messages around it. Field numbers are those of onnx.proto
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -88,7 +88,7 @@ def detach(
 def attach(skeleton: bytes, exchange: Callable[[str], list[Piece]], *, mark: bytes) -> list[Piece]:
     """Put something in the place of each reference of a skeleton: a weight's bytes, or another reference.
 
-    `exchange` gives, for the token of a tensor, the fields that replace its external data; every token starts with `mark`.
+    `exchange` gives, for the token of a tensor, the fields that replace its external data. Tokens start with `mark`.
     """
     places = list(_occurrences(skeleton, mark))
 

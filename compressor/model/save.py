@@ -1,0 +1,243 @@
+"""Write a model whole or not at all: private temporary files, flushed, read back, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import onnx_ir as ir
+
+from compressor.errors import ModelError, OutputError
+from compressor.model import wire
+from compressor.model.carried import Carried, carried
+from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
+from compressor.model.load import load
+from compressor.model.weights import CHUNK_BYTES, DetachedWeight
+
+_TEMPORARY = ".compressor-tmp"
+
+Progress = Callable[[int, int], None]
+"""Told bytes written so far, and bytes in all."""
+
+
+def check_output(out: Path, model: ir.Model, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, or would destroy what is there, before any work is done.
+
+    Raises:
+        OutputError: the folder is missing or not writable, `out` is a folder, one of the model's own files, or exists
+            and `overwrite` is not set.
+    """
+    folder = out.parent
+    if not folder.is_dir():
+        raise OutputError(f"{out}: the folder {folder} does not exist; create it first")
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder; name a file in it")
+    facts = carried(model)
+    for file in facts.files if facts else ():
+        if file.is_same_file(out):
+            raise OutputError(f"{out}: is the input (or its data file), which is never written; choose another output")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; choose another output, or allow overwriting it (--force)")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: the folder {folder} is not writable")
+
+
+def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progress | None = None) -> tuple[Path, ...]:
+    """Write `model` to `out`, and its weights to a data file beside it where one message cannot hold them.
+
+    The data file's name holds a digest of its content, so an old ``.onnx`` can never meet new weights: if the program
+    dies between the two renames, the old model is still whole. Memory needed is that of one chunk of one weight.
+
+    Args:
+        model: what to write.
+        out: path of the ``.onnx`` file.
+        overwrite: replace an existing `out`; its mode is kept.
+        progress: told how far it is.
+
+    Returns:
+        The files written, `out` first.
+
+    Raises:
+        OutputError: as :func:`check_output`, or the disk is full or failing; then nothing is left behind.
+    """
+    check_output(out, model, overwrite=overwrite)
+    _remove_abandoned(out)
+    layout = lay_out(model)
+    try:
+        return _write(model, layout, out, progress or (lambda done, total: None))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror or error}; nothing was left behind") from error
+
+
+def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tuple[Path, ...]:
+    replaced = _own_data_files(out)
+    mode = out.stat().st_mode & 0o7777 if out.exists() else 0o666 & ~_umask()
+    tell = _Meter(progress, layout.total_bytes)
+    if layout.is_embedded:
+        with _temporary(out) as (path, file):
+            _write_pieces(file, layout.main_file(""), layout.weights, tell)
+            _finish(file, mode)
+            _verify(path, model)
+            path.replace(out)
+        written: tuple[Path, ...] = (out,)
+    else:
+        with _temporary(out) as (data_path, data_file), _temporary(out) as (path, file):
+            data = out.with_name(f"{out.name}-{_write_data(data_file, layout, tell)}.data")
+            _write_pieces(file, layout.main_file(data.name), layout.weights, tell)
+            _finish(data_file, mode)
+            _finish(file, mode)
+            is_new = not data.exists()
+            data_path.replace(data)
+            try:
+                _verify(path, model)
+                path.replace(out)
+            except BaseException:
+                if is_new:
+                    data.unlink(missing_ok=True)
+                raise
+        written = (out, data)
+    _flush_folder(out.parent)
+    for stale in replaced:
+        if stale not in written:
+            stale.unlink(missing_ok=True)
+    return written
+
+
+class _Meter:
+    """Adds up bytes and tells."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        self._progress(self._done, self._total)
+
+
+def _write_pieces(
+    file: BinaryIO, pieces: list[wire.Piece], weights: Mapping[str, DetachedWeight], tell: _Meter
+) -> None:
+    for piece in pieces:
+        if isinstance(piece, wire.Weight):
+            _write_weight(file, weights[piece.token], piece.length)
+            tell.add(piece.length)
+        else:
+            file.write(piece)
+            tell.add(len(piece))
+
+
+def _write_weight(file: BinaryIO, weight: DetachedWeight, length: int) -> None:
+    before = file.tell()
+    weight.tofile(file)
+    if file.tell() - before != length:
+        raise AssertionError(f"weight {weight.name!r} gave {file.tell() - before} bytes instead of {length}")
+
+
+def _write_data(file: BinaryIO, layout: Layout, tell: _Meter) -> str:
+    """Write the data file and return the digest of what it holds."""
+    digest = hashlib.blake2b(digest_size=DIGEST_LENGTH // 2)
+    position = 0
+    for token, offset in sorted(layout.offsets.items(), key=lambda item: item[1]):
+        if offset < position:
+            continue  # an alias of what is there already
+        padding = bytes(offset - position)
+        file.write(padding)
+        digest.update(padding)
+        for chunk in layout.weights[token].chunks():
+            file.write(chunk)
+            digest.update(chunk)
+            tell.add(len(chunk))
+        position = offset + layout.weights[token].nbytes
+    return digest.hexdigest()
+
+
+def _finish(file: BinaryIO, mode: int) -> None:
+    file.flush()
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), mode)
+    os.fsync(file.fileno())
+
+
+def _verify(path: Path, model: ir.Model) -> None:
+    """Read the written file back as a user would, and hold its interface and opsets against the model's."""
+    try:
+        written = load(path)
+    except ModelError as error:
+        raise AssertionError(f"the result cannot be read back: {error}") from error
+    before, after = carried(model), carried(written)
+    if before is not None and after is not None and _interface(before) != _interface(after):
+        raise AssertionError("the result has another interface than the source")
+    if dict(written.opset_imports) != dict(model.opset_imports) or written.ir_version != model.ir_version:
+        raise AssertionError("the result has other versions than the model")
+
+
+def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    return facts.inputs, facts.outputs
+
+
+@contextmanager
+def _temporary(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new private file beside `out`, gone at the end unless it was renamed."""
+    path = out.with_name(f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "w+b", buffering=CHUNK_BYTES) as file:
+        try:
+            _lock(file)
+            yield path, file
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Mark `file` as in use until it is closed; say False where another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where a file in use cannot be removed anyway
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove temporary files that a killed run on the same output left."""
+    pattern = re.compile(re.escape(f".{out.name}.") + r"[0-9a-f]{8}" + re.escape(_TEMPORARY))
+    for path in out.parent.iterdir():
+        if pattern.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with suppress(OSError), path.open("rb") as file:
+                if _lock(file):
+                    path.unlink()
+
+
+def _own_data_files(out: Path) -> list[Path]:
+    """Data files that earlier saves to `out` wrote."""
+    pattern = re.compile(re.escape(f"{out.name}-") + rf"[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
+    if not out.exists():
+        return []
+    return [path for path in out.parent.iterdir() if pattern.fullmatch(path.name)]
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renames themselves survive a power cut."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,55 @@
+"""Account for the bytes of a model: weights by type, metadata, graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx
+import onnx_ir as ir
+
+from compressor.model.equality import equal_groups
+from compressor.model.layout import lay_out
+from compressor.model.tensors import all_tensors
+from compressor.report import Size
+
+
+def measure(model: ir.Model) -> Size:
+    """Size of `model` as it would be on disk; of its weights only equal-looking ones are read, to count duplicates."""
+    layout = lay_out(model)
+    held = list(all_tensors(model))
+    by_type: Counter[str] = Counter()
+    for item in held:
+        by_type[item.tensor.dtype.name] += tensor_bytes(item.tensor)
+    return Size(
+        total_bytes=layout.total_bytes,
+        weight_bytes=dict(by_type.most_common()),
+        metadata_bytes=_metadata_bytes(onnx.ModelProto.FromString(layout.skeleton)),
+        duplicate_bytes=sum(
+            tensor_bytes(group[0]) * (len(group) - 1) for group in equal_groups([item.tensor for item in held])
+        ),
+    )
+
+
+def tensor_bytes(tensor: ir.TensorProtocol) -> int:
+    """Bytes of a tensor's values; for strings, of their characters."""
+    if isinstance(tensor, ir.StringTensor):
+        return sum(map(len, tensor.string_data()))
+    return tensor.nbytes
+
+
+def _metadata_bytes(proto: onnx.ModelProto) -> int:
+    """Bytes of what no computation needs: documentation, properties, recorded shapes of inner values."""
+    total = len(proto.doc_string) + sum(entry.ByteSize() for entry in proto.metadata_props)
+    waiting: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
+    while waiting:
+        body = waiting.pop()
+        total += len(body.doc_string)
+        for entry in (*body.metadata_props, *body.value_info):
+            total += entry.ByteSize()
+        for node in body.node:
+            total += len(node.doc_string) + sum(entry.ByteSize() for entry in node.metadata_props)
+            for attribute in node.attribute:
+                waiting.extend(attribute.graphs)
+                if attribute.HasField("g"):
+                    waiting.append(attribute.g)
+    return total
