@@ -1,0 +1,282 @@
+"""Offer the library as the command ``compressor``: parse, call, render, and end with the right exit code."""
+
+# No `from __future__ import annotations`: Typer reads the annotations when the program runs.
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from compressor.errors import CompressorError, OptionError
+
+if TYPE_CHECKING:
+    from compressor.recipe import Recipe
+    from compressor.report import Report
+
+
+class ExitCode(IntEnum):
+    """How a run ended, for scripts."""
+
+    DONE = 0
+    BROKEN = 1
+    BAD_INPUT = 2
+    DEFECT = 70
+    INTERRUPTED = 130
+    READER_GONE = 141
+    TERMINATED = 143
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  done, but the result broke a promise: a pass was rolled back, or two models differ
+  2  bad input or options; one sentence on stderr says which
+"""
+COMPRESS_EXAMPLES = f"""\b
+Examples:
+  compressor compress model.onnx
+  compressor compress model.onnx -o small.onnx --passes deduplicate,quantize
+  compressor compress model.onnx --recipe recipe.toml --json report.json
+  compressor compress model.onnx --json - | jq .ratio
+
+{EXIT_CODES}"""
+INSPECT_EXAMPLES = """\b
+Examples:
+  compressor inspect model.onnx
+  compressor inspect model.onnx --json - | jq '.largest[0]'
+"""
+COMPARE_EXAMPLES = f"""\b
+Examples:
+  compressor compare model.onnx model.compressed.onnx
+  compressor compare model.onnx model.compressed.onnx --atol 0.1
+
+{EXIT_CODES}"""
+
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON; '-' prints it and nothing else."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table, only errors.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="List every candidate that was left alone.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file; it is never changed.")]
+
+app = typer.Typer(
+    name="compressor",
+    no_args_is_help=True,
+    # Plain text: rich markup swallows the "[v2]" of a path in an error message, and costs start-up time.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A path or a tensor's name may hold what the terminal's encoding cannot.
+            stream.reconfigure(errors="backslashreplace")
+    # Leave by an exception, so that half-written files are cleaned up as they are after Ctrl-C.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
+    app()
+
+
+def default_output(model: Path) -> Path:
+    """Name the result: ``model.onnx`` becomes ``model.compressed.onnx`` beside it."""
+    stem = model.stem if model.suffix.lower() == ".onnx" else model.name
+    return model.with_name(f"{stem}.compressed.onnx")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(version("onnx-compressor"))
+        except PackageNotFoundError:
+            typer.echo("unknown: the package is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Shrink an exported .onnx file, and say honestly what that cost."""
+
+
+@app.command("compress", epilog=COMPRESS_EXAMPLES, no_args_is_help=True)
+def _compress(
+    model: ModelArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Result [default: MODEL.compressed.onnx beside MODEL]."),
+    ] = None,
+    passes: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,quantize]."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file that names passes and sets their options.")
+    ] = None,
+    json: JsonOption = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
+    ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Shrink a model pass by pass, measuring after each."""
+    with _errors_as_exit_codes():
+        from compressor.pipeline import compress
+        from compressor.render import as_json, as_markdown
+        from compressor.render.as_table import report_as_table
+        from compressor.render.destination import open_destination
+        from compressor.render.terminal import print_report, shown_progress
+
+        target = output or default_output(model)
+        chosen = _choose_recipe(passes, recipe)
+        _refuse_clashes(target, json, markdown)
+        with (
+            open_destination(json, as_json.MARK) as to_json,
+            open_destination(markdown, as_markdown.MARK) as to_markdown,
+        ):
+            with nullcontext() if quiet else shown_progress() as progress:
+                report = compress(model, target, recipe=chosen, force=force, verify=not no_verify, progress=progress)
+            to_json.write(as_json.as_text(as_json.report_as_dict(report)))
+            to_markdown.write(as_markdown.report_as_markdown(report))
+        if not quiet and not _is_standard_output(json, markdown):
+            print_report(report_as_table(report, verbose=verbose))
+        _end_if_broken(report)
+
+
+@app.command("inspect", epilog=INSPECT_EXAMPLES, no_args_is_help=True)
+def _inspect(model: ModelArgument, json: JsonOption = None, verbose: VerboseOption = False) -> None:
+    """Say where the bytes are and what each pass would save.
+
+    Nothing is written, and the model is not run.
+    """
+    with _errors_as_exit_codes():
+        from compressor.inspection import inspect
+        from compressor.render import as_json
+        from compressor.render.destination import open_destination
+        from compressor.render.inspection_as_table import inspection_as_table
+        from compressor.render.terminal import print_report
+
+        with open_destination(json, as_json.MARK) as to_json:
+            inspection = inspect(model)
+            to_json.write(as_json.as_text(as_json.facts_as_dict("inspect", inspection)))
+        if not _is_standard_output(json):
+            print_report(inspection_as_table(inspection, verbose=verbose))
+
+
+@app.command("compare", epilog=COMPARE_EXAMPLES, no_args_is_help=True)
+def _compare(
+    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model whose outputs are right.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")],
+    json: JsonOption = None,
+    atol: Annotated[
+        float, typer.Option(min=0, help="Largest absolute difference of any output value that is still valid.")
+    ] = 1e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")] = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Say how far apart two models are: size, speed, outputs.
+
+    Both are run on the same generated inputs.
+    """
+    with _errors_as_exit_codes():
+        from compressor.comparison import compare
+        from compressor.render import as_json
+        from compressor.render.comparison_as_table import comparison_as_table
+        from compressor.render.destination import open_destination
+        from compressor.render.terminal import print_report, shown_progress
+
+        with open_destination(json, as_json.MARK) as to_json:
+            with nullcontext() if quiet else shown_progress() as progress:
+                comparison = compare(original, candidate, atol=atol, seed=seed, progress=progress)
+            to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
+        if not quiet and not _is_standard_output(json):
+            print_report(comparison_as_table(comparison))
+        if not comparison.is_valid:
+            raise typer.Exit(ExitCode.BROKEN)
+
+
+def _choose_recipe(passes: str | None, recipe: Path | None) -> "Recipe | None":
+    from compressor.recipe import Recipe
+
+    if passes is not None and recipe is not None:
+        raise OptionError("--passes and --recipe both name the passes; give one of them")
+    if recipe is not None:
+        return Recipe.from_toml(recipe)
+    if passes is not None:
+        return Recipe.from_names([name.strip() for name in passes.split(",") if name.strip()])
+    return None
+
+
+def _refuse_clashes(target: Path, *reports: Path | None) -> None:
+    """Refuse two things written to one place, before either is."""
+    taken = {target.resolve()}
+    for path in reports:
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken:
+            raise OptionError(f"{path}: is named twice for output; give each report a file of its own")
+        taken.add(place)
+
+
+def _is_standard_output(*reports: Path | None) -> bool:
+    return Path("-") in reports
+
+
+def _end_if_broken(report: "Report") -> None:
+    from compressor.render.terminal import say
+    from compressor.report import Outcome
+
+    undone = [step for step in report.steps if step.outcome is Outcome.ROLLED_BACK]
+    for step in undone:
+        say(f"{step.name} was rolled back: {step.reason or 'it broke its claim'}")
+    if undone:
+        raise typer.Exit(ExitCode.BROKEN)
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    """End with one line on stderr and the exit code that fits, whatever happens inside."""
+    try:
+        yield
+        sys.stdout.flush()
+    except CompressorError as error:
+        _end(ExitCode.BAD_INPUT, str(error))
+    except KeyboardInterrupt:
+        _end(ExitCode.INTERRUPTED, "interrupted")
+    except BrokenPipeError:
+        # Python flushes stdout once more on the way out; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.READER_GONE) from None
+    except typer.Exit:
+        raise
+    except Exception:  # noqa: BLE001  # the outermost border: exit code 1 must not be taken for a verdict
+        traceback.print_exc()
+        _end(ExitCode.DEFECT, "this is a defect of compressor, not of your input; please report the lines above")
+
+
+def _end(code: ExitCode, message: str) -> NoReturn:
+    from compressor.render.terminal import say
+
+    say(message)
+    raise typer.Exit(code) from None

@@ -1,0 +1,66 @@
+"""Shorten a report to a Markdown table for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compressor.render import figures
+from compressor.render.findings import closing, counts_of, drift_of
+from compressor.report import Latency, Outcome, Report, Step
+
+MARK = "<!-- compressor report -->"
+"""First line of every report; Markdown does not show it, and it tells our files from others."""
+
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#~"})
+
+
+def report_as_markdown(report: Report) -> str:
+    """Write a table with a row a pass, what each did, the warnings and the closing sentences."""
+    header = ("model after", "size", "ratio", "drift", "one run", "what was done")
+    rows = [_original_row(report), *(_row(step, report) for step in report.steps)]
+    parts = [
+        f"**{_plain(report.source.name)}**",
+        "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, rows)]),
+        *(f"**Warning:** {_plain(text)}" for text in report.warnings),
+        _plain(closing(report)),
+        f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(_timing(report))}.</sub>",
+    ]
+    return f"{MARK}\n" + "\n\n".join(parts) + "\n"
+
+
+def _original_row(report: Report) -> Sequence[str]:
+    return ("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
+
+
+def _row(step: Step, report: Report) -> Sequence[str]:
+    left = f"; {figures.plural(len(step.skipped), 'candidate')} left alone" if step.skipped else ""
+    name = f"{step.name} (rolled back)" if step.outcome is Outcome.ROLLED_BACK else step.name
+    return (
+        _plain(name),
+        figures.size(step.size.total_bytes),
+        f"{figures.times(report.original.total_bytes / max(1, step.size.total_bytes))}x",
+        ", ".join(drift_of(step.fidelity)),
+        _time(step.latency),
+        _plain(counts_of(step) + left),
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _timing(report: Report) -> str:
+    latency = report.original_latency
+    if latency is None:
+        return figures.NOT_MEASURED
+    return (
+        f"median of {latency.runs}, {latency.shape}, {figures.plural(report.host.threads, 'thread')}, {report.host.cpu}"
+    )
+
+
+def _time(latency: Latency | None) -> str:
+    return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED
+
+
+def _plain(text: str) -> str:
+    return figures.printable(text).translate(_SPECIAL)

@@ -1,0 +1,127 @@
+"""Lay a report out for a terminal: one table, what each pass did and left alone, and what it all cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from compressor.render import figures
+from compressor.render.findings import SkipGroup, closing, counts_of, drift_of, group_skips
+from compressor.report import Host, Latency, Outcome, Report, Size, Step
+
+REASONS_SHOWN = 6
+"""Reasons a pass gives before the rest is only counted; a reader who wants all asks for them."""
+
+
+def report_as_table(report: Report, *, verbose: bool = False) -> RenderableType:
+    """Lay out `report`; `verbose` unfolds every candidate that was left alone and the host's versions."""
+    parts: list[RenderableType] = [_heading(report), _table(report), _legend(report, verbose)]
+    parts += [_step_notes(step, verbose) for step in report.steps]
+    parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
+    parts.append(Text(closing(report), style="bold"))
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
+
+
+def left_alone(step: Step, *, verbose: bool) -> Iterator[RenderableType]:
+    """Yield a line a reason, grouped and weighed; with `verbose` every candidate under it."""
+    if not step.skipped:
+        return
+    groups = group_skips(step.skipped)
+    shown = groups if verbose else groups[:REASONS_SHOWN]
+    weight = sum(skip.weight_bytes for skip in step.skipped)
+    total = f"left alone: {figures.plural(len(step.skipped), 'candidate')}{_weighing(weight)}"
+    yield Padding(Text(total), (0, 0, 0, 2))
+    for group in shown:
+        yield Padding(Text(_reason_line(group)), (0, 0, 0, 4))
+        if verbose:
+            yield from (_candidate_line(skip.candidate, skip.weight_bytes) for skip in group.skips)
+    if hidden := len(groups) - len(shown):
+        yield Padding(Text(f"and {figures.plural(hidden, 'more reason')} (-v shows all)", style="dim"), (0, 0, 0, 4))
+
+
+def _heading(report: Report) -> Text:
+    source = figures.printable(str(report.source))
+    if report.output is None:
+        return Text(f"{source} (nothing written)", overflow="fold")
+    return Text(f"{source} -> {figures.printable(str(report.output))}", overflow="fold")
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("model after")
+    table.add_column("size", justify="right")
+    table.add_column("change", justify="right")
+    table.add_column("drift", min_width=15)
+    table.add_column("one run", justify="right")
+    table.add_column("pass", justify="right")
+    table.add_row("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
+    before = report.original
+    for step in report.steps:
+        table.add_row(*_row(step, before, report.original))
+        before = step.size
+    return table
+
+
+def _row(step: Step, before: Size, original: Size) -> list[Text]:
+    old, new = before.total_bytes, step.size.total_bytes
+    style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
+    name = figures.printable(step.name) + ("\n(rolled back)" if step.outcome is Outcome.ROLLED_BACK else "")
+    change = f"{figures.size_change(old, new)}\n{figures.relative_change(old, new)}" if old != new else "none"
+    ratio = figures.times(original.total_bytes / max(1, new))
+    return [
+        Text(name, style=style),
+        Text(f"{figures.size(new)}\n({ratio}x)"),
+        Text(change),
+        Text("\n".join(drift_of(step.fidelity))),
+        Text(_time(step.latency)),
+        Text(figures.seconds(step.seconds)),
+    ]
+
+
+def _legend(report: Report, verbose: bool) -> Text:
+    lines = [
+        f"{figures.SIZE_UNITS}; change: against the row above; (ratio) and drift: against the",
+        "original, the worst of all outputs and samples.",
+    ]
+    latency = report.original_latency
+    if latency is not None:
+        lines.append(
+            f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
+            f"{figures.plural(report.host.threads, 'thread')}, {figures.printable(report.host.cpu)} "
+            f"(int8: {figures.printable(report.host.int8_path)})."
+        )
+    if verbose:
+        lines.append(_versions(report.host))
+    return Text("\n".join(lines), style="dim")
+
+
+def _step_notes(step: Step, verbose: bool) -> RenderableType:
+    style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
+    said = Text.assemble((f"{figures.printable(step.name)}: ", "bold"), (counts_of(step), style))
+    return Group(said, *left_alone(step, verbose=verbose))
+
+
+def _reason_line(group: SkipGroup) -> str:
+    weight = f" ({figures.size(group.weight_bytes)})" if group.weight_bytes else ""
+    return f"{len(group.skips):,} x {figures.printable(group.reason)}{weight}"
+
+
+def _candidate_line(candidate: str, weight_bytes: int) -> RenderableType:
+    return Padding(Text(f"{figures.printable(candidate)}{_weighing(weight_bytes)}", style="dim"), (0, 0, 0, 8))
+
+
+def _weighing(weight_bytes: int) -> str:
+    return f", {figures.size(weight_bytes)} of weights" if weight_bytes else ""
+
+
+def _time(latency: Latency | None) -> str:
+    return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED.replace(" ", "\n")
+
+
+def _versions(host: Host) -> str:
+    return ", ".join(f"{name} {version}" for name, version in host.versions.items())

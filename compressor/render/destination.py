@@ -1,0 +1,125 @@
+"""Put a report where the user asked: standard output, or a file proven writable before the work starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from compressor.errors import OutputError
+
+STANDARD_OUTPUT = Path("-")
+_OPENING_BYTES = 200
+"""Bytes of an existing file that are read to tell a report from anything else."""
+
+
+class Destination(Protocol):
+    """Somewhere one text goes."""
+
+    def write(self, text: str) -> None:
+        """Put `text` there, whole."""
+
+
+@contextmanager
+def open_destination(path: Path | None, mark: str) -> Iterator[Destination]:
+    """Make sure `path` can take a report, and give what will write it; leave nothing behind if nothing is written.
+
+    Args:
+        path: None for nowhere, ``-`` for standard output, else a file. A device or pipe is written to as it is.
+        mark: text near the start of every report of this form. An existing file without it is somebody else's, for
+            example the model's own ``config.json``, and is not replaced.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written to, or the file is not an earlier report.
+    """
+    if path is None:
+        yield _Nowhere()
+        return
+    if path == STANDARD_OUTPUT:
+        yield _StandardOutput()
+        return
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield _Device(path)
+        return
+    _refuse_foreign_file(path, mark)
+    target = path.resolve()
+    draft = _create_beside(path, target)
+    try:
+        yield _File(draft, target)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+@dataclass(frozen=True)
+class _Nowhere:
+    def write(self, text: str) -> None:
+        """Forget `text`."""
+
+
+@dataclass(frozen=True)
+class _StandardOutput:
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+
+@dataclass(frozen=True)
+class _Device:
+    path: Path
+
+    def write(self, text: str) -> None:
+        with _as_output_error(self.path):
+            self.path.write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _File:
+    draft: Path
+    target: Path
+
+    def write(self, text: str) -> None:
+        with _as_output_error(self.target):
+            self.draft.write_text(text, encoding="utf-8")
+            self.draft.chmod(_mode(self.target))
+            self.draft.replace(self.target)
+
+
+def _refuse_foreign_file(path: Path, mark: str) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file to write the report to")
+    if not path.exists():
+        return
+    with _as_output_error(path), path.open("rb") as file:
+        opening = file.read(_OPENING_BYTES)
+    if opening and mark.encode() not in opening:
+        raise OutputError(f"{path}: exists and is not an earlier report; choose another name or remove it")
+
+
+def _create_beside(path: Path, target: Path) -> Path:
+    """Create the file that will be renamed: the only sure proof that a folder can be written to."""
+    with _as_output_error(path):
+        descriptor, draft = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+        os.close(descriptor)
+    return Path(draft)
+
+
+def _mode(target: Path) -> int:
+    with suppress(FileNotFoundError):
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"{path}: the report cannot be written: {reason}") from error

@@ -1,0 +1,126 @@
+"""Put a report's facts into the words that every printed form shares."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from compressor.render import figures
+from compressor.report import Fidelity, Outcome, Report, Skip, Step
+
+_VARIABLE = re.compile(r"('[^']*'|\d[\d,.]*(?:e[+-]?\d+)?(?<![,.]))")
+"""What may differ between two spellings of one reason: a quoted name or a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipGroup:
+    """Candidates left alone for one reason, figures and names in it aside.
+
+    Attributes:
+        reason: the common wording, with an ellipsis where the single reasons differ.
+        skips: the candidates, the heaviest first.
+    """
+
+    reason: str
+    skips: tuple[Skip, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that stay as they were for this reason."""
+        return sum(skip.weight_bytes for skip in self.skips)
+
+
+def group_skips(skips: Iterable[Skip]) -> tuple[SkipGroup, ...]:
+    """Gather skips by reason, the heaviest reason first, then the most frequent."""
+    alike: dict[tuple[str, ...], list[Skip]] = defaultdict(list)
+    for skip in skips:
+        alike[tuple(_VARIABLE.split(skip.reason)[::2])].append(skip)
+    groups = [
+        SkipGroup(
+            reason=_common_wording([skip.reason for skip in members]),
+            skips=tuple(sorted(members, key=lambda skip: -skip.weight_bytes)),
+        )
+        for members in alike.values()
+    ]
+    return tuple(sorted(groups, key=lambda group: (-group.weight_bytes, -len(group.skips), group.reason)))
+
+
+def counts_of(step: Step) -> str:
+    """Say what a pass did: its counts as facts, or that it found nothing, or why it was undone."""
+    facts = ", ".join(figures.count_as_fact(name, count) for name, count in step.counts.items())
+    if step.outcome is Outcome.ROLLED_BACK:
+        undone = f"rolled back ({facts} undone)" if facts else "rolled back"
+        return f"{undone}: {figures.printable(step.reason)}" if step.reason else undone
+    if step.outcome is Outcome.UNCHANGED and not facts:
+        facts = "nothing to do"
+    return f"{facts}; {figures.printable(step.reason)}" if step.reason else facts
+
+
+def drift_of(fidelity: Fidelity | None) -> list[str]:
+    """Say how far outputs moved, one measure a line: identical, or error, cosine and top-1 where they exist."""
+    if fidelity is None or not fidelity.outputs:
+        return [figures.NOT_MEASURED]
+    if fidelity.is_bit_identical:
+        return ["bit-identical"]
+    lines = []
+    if any(output.max_rel is not None for output in fidelity.outputs):
+        lines.append(f"max rel {figures.difference(fidelity.worst_max_rel)}")
+    if fidelity.worst_cosine is not None:
+        lines.append(f"cosine {figures.cosine(fidelity.worst_cosine)}")
+    if fidelity.worst_top1_agreement is not None:
+        lines.append(f"top-1 {figures.agreement(fidelity.worst_top1_agreement)}")
+    return lines or ["not bit-identical"]
+
+
+def samples_of(fidelity: Fidelity) -> str:
+    """Say how many samples stand behind a figure, and of which kind."""
+    kind = "generated" if fidelity.generated else "given"
+    return f"{fidelity.samples:,} {kind} sample{'' if fidelity.samples == 1 else 's'}"
+
+
+def closing(report: Report) -> str:
+    """Say in one paragraph what the run brought and what it cost."""
+    return " ".join(sentence for sentence in (_gain(report), _cost(report), _speed(report)) if sentence)
+
+
+def _gain(report: Report) -> str:
+    before, after = report.original.total_bytes, report.final.total_bytes
+    if before == after:
+        return f"The size stays {figures.size(before)}."
+    became = f"{figures.size(before)} became {figures.size(after)}"
+    if after < before:
+        return f"{became}: {figures.times(report.ratio)} times smaller."
+    return f"{became}: {figures.times(after / max(1, before))} times LARGER."
+
+
+def _cost(report: Report) -> str:
+    fidelity = report.steps[-1].fidelity if report.steps else None
+    if fidelity is None or not fidelity.outputs:
+        return "Accuracy was not measured: no output was compared with the original's."
+    samples = samples_of(fidelity)
+    if fidelity.is_bit_identical:
+        said = f"Outputs are bit-identical on {samples}"
+    else:
+        said = f"Outputs on {samples}, worst case: {', '.join(drift_of(fidelity))}"
+    if fidelity.generated:
+        return f"{said}; generated inputs are indicative only, real ones decide."
+    return f"{said}."
+
+
+def _speed(report: Report) -> str:
+    after = report.steps[-1].latency if report.steps else None
+    before = report.original_latency
+    if before is None or after is None or before.median_ms <= 0 or after.median_ms <= 0:
+        return ""
+    ratio = before.median_ms / after.median_ms
+    comparison = f"{ratio:.2f} times as fast" if ratio >= 1 else f"{1 / ratio:.2f} times SLOWER"
+    spelled = f"{figures.milliseconds(before.median_ms)} -> {figures.milliseconds(after.median_ms)}"
+    return f"One run on this host: {spelled}, {comparison}."
+
+
+def _common_wording(reasons: list[str]) -> str:
+    split = [_VARIABLE.split(reason) for reason in reasons]
+    columns = zip(*split, strict=True)
+    return "".join(pieces[0] if len(set(pieces)) == 1 else "…" for pieces in columns)

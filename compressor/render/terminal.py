@@ -1,0 +1,42 @@
+"""Print for people: the report on stdout, progress and single sentences on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from compressor.render.figures import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def print_report(report: RenderableType) -> None:
+    """Print `report` on stdout, without the blanks that rich fills lines up with."""
+    from rich.console import Console
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    with console.capture() as capture:
+        console.print(report)
+    for line in capture.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def say(message: str) -> None:
+    """Print one line on stderr, as plain text."""
+    sys.stderr.write(f"compressor: {printable(message)}\n")
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str], None] | None]:
+    """Give what shows the stage of work on stderr while it lasts; None where nobody is looking."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text("starting")) as status:
+        yield lambda stage: status.update(Text(printable(stage)))
