@@ -15,17 +15,23 @@ _FIRST_READ = 4096
 _Item = TypeVar("_Item")
 
 
-def equal_groups(tensors: Sequence[ir.TensorProtocol]) -> list[list[ir.TensorProtocol]]:
-    """Group tensors of the same data type, shape and bytes; only groups of two or more, in the order of `tensors`.
+def equal_groups(items: Sequence[_Item], tensor_of: Callable[[_Item], ir.TensorProtocol]) -> list[list[_Item]]:
+    """Group items whose tensors have the same data type, shape and bytes; only groups of two or more, in order.
 
     Bytes are compared as they are stored: 0.0 and -0.0 differ, equal NaNs are equal. Groups are split by their next
-    chunk of bytes until one member is left or the end is reached, so cost is linear in the bytes that equal tensors
+    chunk of bytes until one member is left or the end is reached, so the cost is linear in the bytes that equal tensors
     have, and two tensors are in one group only because every byte was compared.
     """
-    groups = split(tensors, _signature)
-    found: list[list[ir.TensorProtocol]] = []
-    for group in groups:
-        found.extend(_refine(group))
+    found: list[list[_Item]] = []
+    for group in split(items, lambda item: _signature(tensor_of(item))):
+        by_storage: dict[Hashable, list[_Item]] = {}
+        for item in group:
+            by_storage.setdefault(_storage(tensor_of(item)), []).append(item)
+        tensors = {storage: tensor_of(members[0]) for storage, members in by_storage.items()}
+        for storages in _by_bytes(tensors):
+            members = [item for storage in storages for item in by_storage[storage]]
+            if len(members) > 1:
+                found.append(members)
     return found
 
 
@@ -43,48 +49,39 @@ def _signature(tensor: ir.TensorProtocol) -> Hashable:
     return tensor.dtype, tuple(tensor.shape.numpy())
 
 
-def _refine(group: list[ir.TensorProtocol]) -> list[list[ir.TensorProtocol]]:
-    if isinstance(group[0], ir.StringTensor):
-        return [group]
-    same_storage: dict[Hashable, list[ir.TensorProtocol]] = {}
-    for tensor in group:
-        same_storage.setdefault(_storage(tensor), []).append(tensor)
-    classes = [list(part) for part in _by_bytes([members[0] for members in same_storage.values()])]
-    expanded = [[t for first in part for t in same_storage[_storage(first)]] for part in classes]
-    position = {id(tensor): index for index, tensor in enumerate(group)}
-    return [sorted(part, key=lambda t: position[id(t)]) for part in expanded if len(part) > 1]
-
-
 def _storage(tensor: ir.TensorProtocol) -> Hashable:
-    """Tensors of one storage are equal unread."""
-    return tensor.key if isinstance(tensor, StoredWeight) else id(tensor)
+    """Tensors of one storage are equal unread; strings are told apart by their signature alone."""
+    if isinstance(tensor, StoredWeight):
+        return tensor.key
+    return "strings" if isinstance(tensor, ir.StringTensor) else id(tensor)
 
 
-def _by_bytes(tensors: list[ir.TensorProtocol]) -> list[list[ir.TensorProtocol]]:
-    """Partition tensors of one type and shape by their bytes; singletons are kept."""
-    total = tensors[0].nbytes
-    alone: list[list[ir.TensorProtocol]] = []
-    groups = [tensors]
+def _by_bytes(tensors: dict[Hashable, ir.TensorProtocol]) -> list[list[Hashable]]:
+    """Partition tensors of one type and shape, given by storage, by their bytes."""
+    done: list[list[Hashable]] = []
+    groups = [list(tensors)]
+    total = next(iter(tensors.values())).nbytes if len(tensors) > 1 else 0
     start, step = 0, _FIRST_READ
     while start < total and groups:
         stop = min(total, start + step)
-        parts = [part for group in groups if len(group) > 1 for part in _parts(group, start, stop)]
-        alone += [group for group in groups if len(group) == 1]
-        groups = parts
+        parts = [part for group in groups for part in _parts(group, tensors, start, stop)]
+        done += [part for part in parts if len(part) == 1]
+        groups = [part for part in parts if len(part) > 1]
         start, step = stop, min(step * 8, CHUNK_BYTES)
-    return alone + groups
+    return done + groups
 
 
-def _parts(group: list[ir.TensorProtocol], start: int, stop: int) -> list[list[ir.TensorProtocol]]:
-    parts: dict[bytes, list[ir.TensorProtocol]] = {}
-    first = _bytes(group[0], start, stop)
-    parts[first] = [group[0]]
-    for tensor in group[1:]:
-        piece = _bytes(tensor, start, stop)
+def _parts(
+    group: list[Hashable], tensors: dict[Hashable, ir.TensorProtocol], start: int, stop: int
+) -> list[list[Hashable]]:
+    first = _bytes(tensors[group[0]], start, stop)
+    parts = {first: [group[0]]}
+    for storage in group[1:]:
+        piece = _bytes(tensors[storage], start, stop)
         if piece == first:  # spares hashing where, as nearly always, all are equal
-            parts[first].append(tensor)
+            parts[first].append(storage)
         else:
-            parts.setdefault(piece, []).append(tensor)
+            parts.setdefault(piece, []).append(storage)
     return list(parts.values())
 
 

@@ -25,7 +25,7 @@ def measure(model: ir.Model) -> Size:
         weight_bytes=dict(by_type.most_common()),
         metadata_bytes=_metadata_bytes(onnx.ModelProto.FromString(layout.skeleton)),
         duplicate_bytes=sum(
-            tensor_bytes(group[0]) * (len(group) - 1) for group in equal_groups([item.tensor for item in held])
+            tensor_bytes(group[0].tensor) * (len(group) - 1) for group in equal_groups(held, lambda item: item.tensor)
         ),
     )
 
@@ -33,8 +33,8 @@ def measure(model: ir.Model) -> Size:
 def tensor_bytes(tensor: ir.TensorProtocol) -> int:
     """Bytes of a tensor's values; for strings, of their characters."""
     if isinstance(tensor, ir.StringTensor):
-        return sum(map(len, tensor.string_data()))
-    return tensor.nbytes
+        return sum(len(bytes(text)) for text in tensor.string_data())
+    return int(tensor.nbytes)
 
 
 def _metadata_bytes(proto: onnx.ModelProto) -> int:

@@ -55,25 +55,39 @@ class Held:
 
 def all_graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
     """Yield the main graph, the function bodies, and every graph inside them, each before those inside it."""
-    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        yield body
-        yield from body.subgraphs()
+    for root in roots(model):
+        yield root
+        yield from root.subgraphs()
 
 
 def all_tensors(model: ir.Model) -> Iterator[Held]:
-    """Yield every tensor of `model`: initializers and tensor attributes of the main graph, subgraphs and functions."""
-    for graph in all_graphs(model):
+    """Yield every tensor of `model`: initializers and tensor attributes of main graph, subgraphs and functions."""
+    for root in roots(model):
+        yield from tensors_below(root)
+
+
+def roots(model: ir.Model) -> tuple[ir.Graph | ir.Function, ...]:
+    """The bodies that see nothing outside themselves: the main graph and the functions."""
+    return (model.graph, *model.functions.values())
+
+
+def tensors_below(root: ir.Graph | ir.Function) -> Iterator[Held]:
+    """Yield every tensor of `root` and of the graphs inside it."""
+    for graph in (root, *root.subgraphs()):
         if isinstance(graph, ir.Graph):
             for value in graph.initializers.values():
                 if value.const_value is not None:
                     yield Held(value.const_value, value, None, "", 0, graph)
         for node in graph:
-            for attribute in node.attributes.values():
-                if attribute.is_ref():
-                    continue
-                if attribute.type is ir.AttributeType.TENSOR:
-                    yield Held(attribute.as_tensor(), None, node, attribute.name, 0, graph)
-                elif attribute.type is ir.AttributeType.TENSORS:
-                    for position, tensor in enumerate(attribute.as_tensors()):
-                        yield Held(tensor, None, node, attribute.name, position, graph)
+            yield from _attribute_tensors(node, graph)
+
+
+def _attribute_tensors(node: ir.Node, graph: ir.Graph | ir.Function) -> Iterator[Held]:
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type is ir.AttributeType.TENSOR:
+            yield Held(attribute.as_tensor(), None, node, attribute.name, 0, graph)
+        elif attribute.type is ir.AttributeType.TENSORS:
+            for position, tensor in enumerate(attribute.as_tensors()):
+                yield Held(tensor, None, node, attribute.name, position, graph)
