@@ -7,7 +7,7 @@ import mmap
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from compressor.errors import ModelError
 
@@ -51,6 +51,8 @@ class DataFile:
         Raises:
             ModelError: the file has become shorter since it was opened.
         """
+        if length == 0:
+            return b""
         pieces = []
         while length > 0:
             piece = os.pread(self._descriptor, length, offset)
@@ -66,6 +68,10 @@ class DataFile:
         if self._map is None:
             self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
         return self._map
+
+    def window(self) -> FileWindow:
+        """Look at single bytes and short ranges as if the file were in memory."""
+        return FileWindow(self)
 
     def copy_to(self, target: Any, offset: int, length: int) -> bool:
         """Copy a range into `target` inside the kernel; say False, having done nothing, where that does not work.
@@ -106,3 +112,37 @@ class DataFile:
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:
             self.close()
+
+
+class FileWindow:
+    """A file's bytes by index, with one small block of it in memory.
+
+    Walking a memory map instead would count every page around every touched byte as this process's memory.
+    """
+
+    _BLOCK = 1 << 15
+
+    def __init__(self, file: DataFile) -> None:
+        self._file = file
+        self._start = 0
+        self._block = b""
+
+    def __len__(self) -> int:
+        return self._file.size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(self._file.size)
+            return self._file.read(start, max(0, stop - start))
+        offset = at - self._start
+        if not 0 <= offset < len(self._block):
+            self._start = at
+            self._block = self._file.read(at, min(self._BLOCK, self._file.size - at))
+            offset = 0
+        return self._block[offset]

@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
 
 def _load(file: DataFile) -> ir.Model:
     _refuse_other_formats(file)
-    slim, found = wire.detach(memoryview(file.mapped()), new_token, at_least=LARGE)
+    slim, found = wire.detach(file.window(), new_token, at_least=LARGE)
     try:
         proto = onnx.ModelProto.FromString(slim)
     except DecodeError as error:

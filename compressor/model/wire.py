@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from compressor.errors import ModelError
+from compressor.model.files import FileWindow
 
 MAX_DEPTH = 100
 """Nested messages that protobuf readers accept by default; each nested If takes three."""
@@ -55,13 +56,12 @@ class Weight:
     length: int
 
 
+Source = memoryview | FileWindow
 Piece = memoryview | bytes | Weight
-Edit = Callable[[memoryview, list[Field]], "list[Piece] | None"]
+Edit = Callable[[Source, list[Field]], "list[Piece] | None"]
 
 
-def detach(
-    data: memoryview, new_token: Callable[[], str], *, at_least: int
-) -> tuple[bytes, dict[str, tuple[int, int]]]:
+def detach(data: Source, new_token: Callable[[], str], *, at_least: int) -> tuple[bytes, dict[str, tuple[int, int]]]:
     """Exchange every weight of `at_least` bytes in a serialized model for a reference.
 
     Returns the model without them, where each is external data whose location is a token, and, by token, the byte range
@@ -72,7 +72,7 @@ def detach(
     """
     found: dict[str, tuple[int, int]] = {}
 
-    def take_out(view: memoryview, fields: list[Field]) -> list[Piece] | None:
+    def take_out(view: Source, fields: list[Field]) -> list[Piece] | None:
         payload = _payload(fields)
         if payload is None or payload.end - payload.start < at_least:
             return None
@@ -92,7 +92,7 @@ def attach(skeleton: bytes, exchange: Callable[[str], list[Piece]], *, mark: byt
     """
     places = list(_occurrences(skeleton, mark))
 
-    def put_in(view: memoryview, fields: list[Field]) -> list[Piece] | None:
+    def put_in(view: Source, fields: list[Field]) -> list[Piece] | None:
         token = _token(view, fields, mark)
         if token is None:
             return None
@@ -125,18 +125,18 @@ def length_of(pieces: list[Piece]) -> int:
     return sum(piece.length if isinstance(piece, Weight) else len(piece) for piece in pieces)
 
 
-def rewrite(data: memoryview, edit: Edit, is_worth_entering: Callable[[int, int], bool]) -> list[Piece]:
+def rewrite(data: Source, edit: Edit, is_worth_entering: Callable[[int, int], bool]) -> list[Piece]:
     """Rewrite the tensors of a serialized model; all else is passed through as it is.
 
     `edit` gets the whole model's bytes and the fields of one tensor, and returns the tensor's new content or None to
     leave it. Only messages that `is_worth_entering` (by first and last byte) are looked into.
     """
     pieces = _rewrite(data, 0, len(data), "model", edit, is_worth_entering, 0)
-    return [data] if pieces is None else pieces
+    return [data[0 : len(data)]] if pieces is None else pieces
 
 
 def _rewrite(
-    data: memoryview,
+    data: Source,
     start: int,
     end: int,
     kind: str,
@@ -165,7 +165,7 @@ def _rewrite(
     return [*pieces, data[copied:end]]
 
 
-def _fields(data: memoryview, position: int, end: int) -> Iterator[Field]:
+def _fields(data: Source, position: int, end: int) -> Iterator[Field]:
     while position < end:
         key_at = position
         key, position = _varint(data, position, end)
@@ -186,7 +186,7 @@ def _fields(data: memoryview, position: int, end: int) -> Iterator[Field]:
         yield Field(number, wire_type, value, key_at, start, position)
 
 
-def _varint(data: memoryview, position: int, end: int) -> tuple[int, int]:
+def _varint(data: Source, position: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while position < end and shift < 70:
         byte = data[position]
@@ -212,7 +212,7 @@ def _payload(fields: list[Field]) -> Field | None:
     return holder if holder.number == _RAW_DATA or (holder.number, types[0]) in _PACKED_AS_RAW else None
 
 
-def _token(view: memoryview, fields: list[Field], mark: bytes) -> str | None:
+def _token(view: Source, fields: list[Field], mark: bytes) -> str | None:
     for field in fields:
         if field.number != _EXTERNAL_DATA:
             continue
