@@ -1,0 +1,92 @@
+"""Hold a model's outputs against the original's on the same inputs, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from compressor.evaluation.comparison import Comparison, compare_arrays, merge
+from compressor.evaluation.contract import Array, Outputs, Refusal, Samples
+from compressor.evaluation.leaves import flatten
+from compressor.report import Fidelity, OutputFidelity
+
+
+def measure_fidelity(
+    original: Iterable[Outputs],
+    candidate: Iterable[Outputs | Refusal],
+    names: Sequence[str],
+    samples: Samples,
+) -> Fidelity | Refusal:
+    """Compare batch by batch; `candidate` may be a stream, of which one batch is held at a time.
+
+    Every entry counts, those at padded positions included: which output positions a mask empties is not written in
+    the graph. Sequences and maps are taken apart and their parts are counted together under the output's name.
+    Entries that are not finite in the original must be the same in the candidate, and take no further part.
+
+    Args:
+        original: the original's outputs, one for each batch of `samples`.
+        candidate: the candidate's, in the same order; a failed run ends it.
+        names: the graph outputs, in graph order.
+        samples: what both were run on.
+
+    Returns:
+        The figures, or a refusal: a run failed, the outputs differ in number, structure, type or shape, or an output
+        is not finite where the original's is.
+    """
+    found: list[list[Comparison]] = [[] for _ in names]
+    runs = 0
+    for expected, actual in zip(original, candidate, strict=False):
+        if isinstance(actual, Refusal):
+            return actual
+        if len(actual) != len(names) or len(expected) != len(names):
+            return Refusal(reason=f"has {len(actual)} outputs, the original has {len(names)}")
+        for name, kept, first, second in zip(names, found, expected, actual, strict=True):
+            comparison = _compare_output(name, first, second)
+            if isinstance(comparison, Refusal):
+                return comparison
+            kept.extend(comparison)
+        runs += 1
+    if runs != len(samples.batches):
+        return Refusal(reason=f"gave outputs for {runs} of {len(samples.batches)} batches")
+    outputs = tuple(_summarize(name, merge(kept)) for name, kept in zip(names, found, strict=True))
+    return Fidelity(samples=samples.rows, batches=runs, generated=samples.generated, outputs=outputs)
+
+
+def _compare_output(name: str, first: object, second: object) -> list[Comparison] | Refusal:
+    """Compare one output of one run, part by part."""
+    expected, actual = flatten(first), flatten(second)
+    if expected.keys() != actual.keys():
+        return Refusal(reason=f"output '{name}' has {len(actual)} parts, the original has {len(expected)}")
+    compared: list[Comparison] = []
+    for part, array in expected.items():
+        comparison = _compare_part(name + part, array, actual[part])
+        if isinstance(comparison, Refusal):
+            return comparison
+        compared.append(comparison)
+    return compared
+
+
+def _compare_part(name: str, first: Array, second: Array) -> Comparison | Refusal:
+    if first.dtype != second.dtype:
+        return Refusal(reason=f"output '{name}' has type {second.dtype}, the original has {first.dtype}")
+    if first.shape != second.shape:
+        return Refusal(reason=f"output '{name}' has shape {second.shape}, the original has {first.shape}")
+    comparison = compare_arrays(first, second)
+    if comparison.unmatched:
+        return Refusal(
+            reason=f"output '{name}' has {comparison.unmatched} of {first.size} entries that are not finite in one of "
+            "the two models and different in the other"
+        )
+    return comparison
+
+
+def _summarize(name: str, found: Comparison) -> OutputFidelity:
+    return OutputFidelity(
+        name=name,
+        bit_identical=found.bit_identical,
+        cosine_mean=found.cosine_mean,
+        cosine_min=found.cosine_min,
+        sqnr_db=found.sqnr_db,
+        max_abs=found.max_abs,
+        max_rel=found.max_rel,
+        top1_agreement=found.agreement,
+    )

@@ -1,0 +1,59 @@
+"""Time models against each other on this host, in turns, so that its noise falls on all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+
+from compressor.evaluation.contract import Feeds, Refusal, Session, describe_sizes
+from compressor.evaluation.running import run_batch
+from compressor.report import Latency
+
+MOST_RUNS = 200
+FEWEST_RUNS = 3
+
+
+def measure_latency(sessions: Mapping[str, Session], feeds: Feeds, *, seconds: float = 1.0) -> Mapping[str, Latency]:
+    """Run every session in turn, again and again, and give the median of each.
+
+    Args:
+        sessions: what to time, by name; they should be open at the same time with the same options.
+        feeds: one batch, the same for all.
+        seconds: time to spend on each session, exceeded only where `FEWEST_RUNS` runs take longer; a session slower
+            than that is timed once.
+
+    Returns:
+        A figure for each session that ran; one that fails has none.
+    """
+    timed: dict[str, list[float]] = {}
+    for name, session in sessions.items():
+        first = _time_run(session, feeds)  # Not counted: memory is still being claimed.
+        if first is not None:
+            timed[name] = []
+    shape = describe_sizes(feeds)
+    deadline = time.perf_counter() + seconds * len(timed)
+    names = list(timed)
+    for turn in range(MOST_RUNS):
+        if not names or (_is_late(deadline) and (turn >= FEWEST_RUNS or _is_late(deadline + 2 * seconds))):
+            break
+        # Every other turn runs backwards, so that none always follows the same neighbour.
+        for name in names if turn % 2 == 0 else reversed(names):
+            elapsed = _time_run(sessions[name], feeds)
+            if elapsed is not None:
+                timed[name].append(elapsed)
+    return {
+        name: Latency(median_ms=statistics.median(times) * 1000, runs=len(times), shape=shape)
+        for name, times in timed.items()
+        if times
+    }
+
+
+def _is_late(deadline: float) -> bool:
+    return time.perf_counter() >= deadline
+
+
+def _time_run(session: Session, feeds: Feeds) -> float | None:
+    start = time.perf_counter()
+    outputs = run_batch(session, feeds)
+    return None if isinstance(outputs, Refusal) else time.perf_counter() - start

@@ -1,0 +1,248 @@
+"""Follow a graph input to the operators that use it, to learn which values they accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+# Operators that hand the elements of these inputs on unchanged, apart from type, order and shape.
+_CARRIERS: dict[str, tuple[int, ...]] = {
+    "Cast": (0,),
+    "CastLike": (0,),
+    "Clip": (0,),
+    "Concat": tuple(range(64)),
+    "Dropout": (0,),
+    "Expand": (0,),
+    "Flatten": (0,),
+    "Gather": (0,),
+    "GatherElements": (0,),
+    "GatherND": (0,),
+    "Identity": (0,),
+    "Max": tuple(range(8)),
+    "Min": tuple(range(8)),
+    "Pad": (0,),
+    "Reshape": (0,),
+    "Slice": (0,),
+    "Split": (0,),
+    "Squeeze": (0,),
+    "Tile": (0,),
+    "Transpose": (0,),
+    "Unsqueeze": (0,),
+    "Where": (1, 2),
+}
+# (operator, input that holds indices) -> input that is indexed; its axis comes from the attribute `axis`, else 0.
+_TABLES: dict[tuple[str, int], int] = {
+    ("Gather", 1): 0,
+    ("GatherElements", 1): 0,
+    ("GatherND", 1): 0,
+    ("GatherBlockQuantized", 1): 0,
+    ("ATen", 1): 0,
+    ("EmbedLayerNormalization", 0): 2,
+    ("EmbedLayerNormalization", 1): 4,
+    ("EmbedLayerNormalization", 8): 3,
+}
+_ROTARY_TABLES: dict[tuple[str, str, int], int] = {
+    ("com.microsoft", "RotaryEmbedding", 1): 2,
+    ("", "RotaryEmbedding", 3): 1,
+}
+_MASK_INPUTS: set[tuple[str, int]] = {
+    ("Where", 0),
+    ("And", 0),
+    ("And", 1),
+    ("Or", 0),
+    ("Or", 1),
+    ("Not", 0),
+    ("Attention", 3),
+    ("MultiHeadAttention", 4),
+    ("EmbedLayerNormalization", 7),
+    ("QAttention", 5),
+}
+_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+_PLAIN = {"Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Dropout"}
+_GENERATORS = {"BeamSearch", "GreedySearch", "Sampling"}
+_LIMIT = 20_000
+
+
+@dataclass(slots=True)
+class Uses:
+    """What the graph does with one input.
+
+    Attributes:
+        is_index: some operator uses the values as indices.
+        index_limit: indices must stay below this; None where no table of known size was found.
+        is_switch: the values are read as true and false.
+        is_added_to_scores: the values are added to what a Softmax normalizes.
+        compared_to: constants the values are compared with for equality.
+        sizes: axis to size, for axes whose size follows from a weight (axes may count from the end).
+        rank: number of axes, where it follows from the operator.
+    """
+
+    is_index: bool = False
+    index_limit: int | None = None
+    is_switch: bool = False
+    is_added_to_scores: bool = False
+    compared_to: list[int] = field(default_factory=list)
+    sizes: dict[int, int] = field(default_factory=dict)
+    rank: int | None = None
+
+    def limit_index(self, limit: int | None) -> None:
+        """Note a table of `limit` entries; the smallest wins."""
+        self.is_index = True
+        if limit is not None and limit > 0:
+            self.index_limit = limit if self.index_limit is None else min(limit, self.index_limit)
+
+
+def trace_uses(model: ir.Model, graph_input: ir.Value) -> Uses:
+    """Follow `graph_input` through type and shape changes, constant offsets, subgraphs and function calls."""
+    found = Uses()
+    seen: set[int] = set()
+    # Value, constant added on the way, whether nothing but type changes lie between it and the input.
+    pending: list[tuple[ir.Value, int, bool]] = [(graph_input, 0, True)]
+    while pending and len(seen) < _LIMIT:
+        value, offset, plain = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        for use in value.uses():
+            _note_use(found, use.node, use.idx, offset)
+            if plain:
+                _note_sizes(found, use.node, use.idx)
+            still_plain = plain and use.node.op_type in _PLAIN
+            for target, shift in _carried(model, use.node, use.idx):
+                pending.append((target, offset + shift, still_plain))
+    return found
+
+
+def constant_integer(value: ir.Value | None) -> int | None:
+    """Read a constant of one element as an integer; None for anything else."""
+    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
+    if tensor is None or tensor.size != 1 or tensor.dtype == ir.DataType.STRING:
+        return None
+    number = float(tensor.numpy().reshape(-1)[0])
+    return int(number) if number == number and abs(number) < 2**53 else None
+
+
+def _note_use(found: Uses, node: ir.Node, position: int, offset: int) -> None:
+    kind = (node.op_type, position)
+    table = _TABLES.get(kind, _ROTARY_TABLES.get((node.domain.removeprefix("ai.onnx"), *kind)))
+    if table is not None:
+        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+        size = _axis_size(node.inputs[table], axis)
+        found.limit_index(size - offset if size is not None else None)
+    if kind == ("OneHot", 0):
+        depth = constant_integer(node.inputs[1])
+        found.limit_index(depth - offset if depth is not None else None)
+    if node.op_type in _GENERATORS and position == 0 and "vocab_size" in node.attributes:
+        found.limit_index(node.attributes["vocab_size"].as_int())
+    if kind in _MASK_INPUTS or _is_one_minus(node, position) or _is_cast_to_bool(node):
+        found.is_switch = True
+    if node.op_type in _COMPARISONS:
+        constant = constant_integer(node.inputs[1 - position])
+        found.is_switch |= constant in (0, 1)
+        if constant is not None and node.op_type == "Equal":
+            found.compared_to.append(constant - offset)
+    if kind in {("MultiHeadAttention", 5), ("Attention", 5)}:
+        found.is_added_to_scores = True
+    if node.op_type == "Add" and constant_integer(node.inputs[1 - position]) is None:
+        found.is_added_to_scores |= _reaches_softmax(node.outputs[0], hops=4)
+
+
+def _is_one_minus(node: ir.Node, position: int) -> bool:
+    return node.op_type == "Sub" and position == 1 and constant_integer(node.inputs[0]) == 1
+
+
+def _is_cast_to_bool(node: ir.Node) -> bool:
+    return node.op_type == "Cast" and node.attributes["to"].as_int() == ir.DataType.BOOL.value
+
+
+def _reaches_softmax(value: ir.Value, *, hops: int) -> bool:
+    for use in value.uses():
+        if use.node.op_type == "Softmax":
+            return True
+        is_carrier = use.node.op_type == "Add" or use.idx in _CARRIERS.get(use.node.op_type, ())
+        if hops and is_carrier and _reaches_softmax(use.node.outputs[0], hops=hops - 1):
+            return True
+    return False
+
+
+def _carried(model: ir.Model, node: ir.Node, position: int) -> Iterator[tuple[ir.Value, int]]:
+    """Yield the values that hold the elements of input `position` of `node`, and the constant added to them."""
+    function = model.functions.get(node.op_identifier())
+    if function is not None:
+        if position < len(function.inputs):
+            yield function.inputs[position], 0
+        return
+    bodies = [a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH]
+    if node.op_type in {"Loop", "Scan", *_GENERATORS}:
+        for body in bodies:
+            if position < len(body.inputs):
+                yield body.inputs[position], 0
+        return
+    if position in _CARRIERS.get(node.op_type, ()):
+        yield from ((output, 0) for output in node.outputs)
+    if node.op_type == "Mul" and all(constant_integer(factor) is None for factor in node.inputs):
+        yield node.outputs[0], 0  # ids times mask
+    if node.op_type in {"Add", "Sub"}:
+        constant = constant_integer(node.inputs[1 - position])
+        if constant is not None and (node.op_type == "Add" or position == 0):
+            yield node.outputs[0], constant if node.op_type == "Add" else -constant
+
+
+def _axis_size(value: ir.Value | None, axis: int, depth: int = 8) -> int | None:
+    """Size of one axis of `value`, looked up through operators that keep it."""
+    if value is None or depth == 0:
+        return None
+    shape = value.const_value.shape if value.const_value is not None else value.shape
+    if isinstance(shape, ir.Shape) and -len(shape) <= axis < len(shape) and isinstance(shape[axis], int):
+        return int(shape[axis])  # type: ignore[arg-type]  # narrowed by the line above, which mypy cannot follow
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is not None and -len(tensor.shape) <= axis < len(tensor.shape):
+        return int(tensor.shape.numpy()[axis])
+    node = value.producer()
+    if node is None:
+        return None
+    if node.op_type in {"Identity", "Cast", "DequantizeLinear", "Dropout", "Mul", "Div"}:
+        return _axis_size(node.inputs[0], axis, depth - 1)
+    if node.op_type == "Transpose" and "perm" in node.attributes:
+        return _axis_size(node.inputs[0], node.attributes["perm"].as_ints()[axis], depth - 1)
+    return None
+
+
+def _note_sizes(found: Uses, node: ir.Node, position: int) -> None:
+    """Note what the weight beside the input says about its shape."""
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if position != 0 or weight is None:
+        return
+    if node.op_type in {"Conv", "ConvTranspose", "ConvInteger"}:
+        groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+        channels = _axis_size(weight, 0) if node.op_type == "ConvTranspose" else _axis_size(weight, 1)
+        if channels is not None:
+            found.sizes[1] = channels * (1 if node.op_type == "ConvTranspose" else groups)
+        found.rank = _rank(weight) or found.rank
+    if node.op_type in {"LSTM", "GRU", "RNN"}:
+        found.rank = 3
+        _set_size(found, -1, _axis_size(weight, 2))
+    if node.op_type in {"MatMul", "MatMulInteger"}:
+        _set_size(found, -1, _axis_size(weight, 0 if _rank(weight) == 1 else -2))
+    if node.op_type == "Gemm":
+        found.rank = 2
+        transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
+        _set_size(found, 1, _axis_size(weight, 1 if transposed else 0))
+    if node.op_type in {"LayerNormalization", "SkipLayerNormalization"}:
+        _set_size(found, -1, _axis_size(weight, -1))
+    if node.op_type == "BatchNormalization":
+        _set_size(found, 1, _axis_size(weight, 0))
+
+
+def _set_size(found: Uses, axis: int, size: int | None) -> None:
+    if size is not None and size > 0:
+        found.sizes[axis] = size
+
+
+def _rank(value: ir.Value) -> int | None:
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is not None:
+        return len(tensor.shape)
+    return len(value.shape) if value.shape is not None else None
