@@ -1,0 +1,172 @@
+"""Measure a weight channel by channel, and make its integers, a block at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compressor.model.weights import DetachedWeight, StoredWeight, read_block
+
+LEVELS = 127
+"""Largest integer magnitude used: -128 is left out, so that the range is symmetric and the zero point 0 or 128."""
+
+UINT8_ZERO_POINT = 128
+
+_BLOCK_ELEMENTS = 1 << 18
+"""Elements worked on at once: 1 MB of float32, so that a block and its temporaries stay in the processor's cache."""
+
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+_HUGE = 2.0**100
+_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.FLOAT16: np.float32}
+
+Region = tuple[tuple[slice, ...], int, int]
+"""A block: its slice along each axis, and its first and last-plus-one element in row-major order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """What one reading of a weight says about its channels.
+
+    Attributes:
+        peak: largest magnitude of each channel, of the weight's rank with size 1 along the axes measured over.
+        total: sum of magnitudes of each channel, in the same shape.
+        per_channel: elements in each channel.
+    """
+
+    peak: NDArray[np.float32]
+    total: NDArray[np.float64]
+    per_channel: int
+
+
+def measure_channels(tensor: ir.TensorProtocol, axes: frozenset[int]) -> Channels:
+    """Read `tensor` once, in blocks; a channel is one index along every one of `axes`."""
+    shape = tuple(tensor.shape.numpy())
+    small = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
+    over = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    peak, total = np.zeros(small, np.float32), np.zeros(small, np.float64)
+    for region, magnitudes in _magnitudes(tensor):
+        at = _along(region, axes)
+        np.maximum(peak[at], magnitudes.max(axis=over, keepdims=True), out=peak[at])
+        with np.errstate(over="ignore", invalid="ignore"):
+            total[at] += magnitudes.sum(axis=over, keepdims=True)
+    return Channels(peak, total, math.prod(shape) // max(1, math.prod(small)))
+
+
+def unfit_reason(tensor: ir.TensorProtocol, channels: Channels, axes: frozenset[int], *, scaled: frozenset[int]) -> str:
+    """Say why int8 would not represent a weight; empty if it does.
+
+    Args:
+        axes: what `channels` was measured along.
+        scaled: the axes, among them, that get a scale of their own.
+    """
+    largest = float(channels.peak.max())
+    if not math.isfinite(largest):
+        return "holds NaN or infinity"
+    if largest > _HUGE:
+        return f"holds values up to {largest:.1e}, whose products overflow"
+    if largest < LEVELS * _SMALLEST_NORMAL:
+        return "holds nothing but zeros or denormal values" if largest else ""
+    step = scales_for(channels, scaled)
+    drowned = _drowned(channels.total, channels.peak, channels.per_channel, step)
+    if drowned.any():
+        # Read a second time only now: zeros are exact in int8, so only the others can be lost.
+        nonzero = _count_nonzero(tensor, axes)
+        drowned &= (nonzero > 1) & _drowned(channels.total, channels.peak, nonzero, step)
+    if not drowned.any():
+        return ""
+    spread = f"{int(drowned.sum())} of its {drowned.size} channels"
+    if scaled != axes:
+        return f"its uses leave it one scale, under which most of {spread} would round to zero"
+    return f"a few large values in {spread} would round most of the others there to zero"
+
+
+def scales_for(channels: Channels, scaled: frozenset[int]) -> NDArray[np.float32]:
+    """Value of one integer step, for each index along the `scaled` axes."""
+    shared = tuple(axis for axis in range(channels.peak.ndim) if axis not in scaled)
+    peak = channels.peak.max(axis=shared, keepdims=True)
+    # A channel of zeros gets any scale; one of denormal values becomes zeros, as on processors that flush them.
+    step = np.maximum(peak / np.float32(LEVELS), np.float32(_SMALLEST_NORMAL))
+    return np.asarray(np.where(peak == 0, np.float32(1), step), np.float32)
+
+
+def integer_blocks(
+    tensor: ir.TensorProtocol, scales: NDArray[np.float32], zero_point: int
+) -> Callable[[], Iterator[NDArray[Any]]]:
+    """Make what yields the integers of `tensor`: round(w / scale), plus the zero point of an unsigned type."""
+    axes = frozenset(axis for axis, size in enumerate(scales.shape) if size > 1)
+    inverse = np.float32(1) / scales
+    dtype = np.uint8 if zero_point else np.int8
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for region, block in _blocks(tensor):
+            scaled = np.multiply(block, inverse[_along(region, axes)])
+            np.rint(scaled, out=scaled)
+            if zero_point:
+                scaled += np.float32(zero_point)
+            yield scaled.astype(dtype)
+
+    return blocks
+
+
+def _drowned(
+    total: NDArray[np.float64], peak: NDArray[np.float32], count: int | NDArray[Any], step: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Channels whose values, the largest left out, are on average under half a step.
+
+    The usual signal to noise ratio cannot see this: n values of which one is large keep a ratio of at least
+    12 * 127^2 / n (24 dB for n = 768) although all others become zero.
+    """
+    others = (total - peak) / np.maximum(np.asarray(count) - 1, 1)
+    return np.asarray((others < step / 2) & (total > peak))
+
+
+def _count_nonzero(tensor: ir.TensorProtocol, axes: frozenset[int]) -> NDArray[np.int64]:
+    shape = tuple(tensor.shape.numpy())
+    count = np.zeros(tuple(size if axis in axes else 1 for axis, size in enumerate(shape)), np.int64)
+    over = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    for region, block in _blocks(tensor):
+        count[_along(region, axes)] += np.count_nonzero(block, axis=over, keepdims=True)
+    return count
+
+
+def _magnitudes(tensor: ir.TensorProtocol) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+    for region, block in _blocks(tensor):
+        yield region, np.abs(block)
+
+
+def _blocks(tensor: ir.TensorProtocol) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+    # A weight that is itself computed would be computed again for every block.
+    source = tensor
+    if isinstance(tensor, DetachedWeight) and not isinstance(tensor, StoredWeight):
+        source = ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
+    for region, start, stop in _regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS):
+        sizes = tuple(part.stop - part.start for part in region)
+        yield region, read_block(source, start, stop).astype(_DTYPES[tensor.dtype], copy=False).reshape(sizes)
+
+
+def _regions(shape: tuple[int, ...], limit: int, start: int = 0) -> Iterator[Region]:
+    """Cut `shape` into blocks of at most `limit` elements that are contiguous in row-major order."""
+    count = math.prod(shape)
+    if count <= limit or not shape:
+        yield tuple(slice(0, size) for size in shape), start, start + count
+        return
+    row = math.prod(shape[1:])
+    if row <= limit:
+        rest = tuple(slice(0, size) for size in shape[1:])
+        for first in range(0, shape[0], limit // row):
+            last = min(shape[0], first + limit // row)
+            yield (slice(first, last), *rest), start + first * row, start + last * row
+        return
+    for index in range(shape[0]):
+        for region, first, last in _regions(shape[1:], limit, start + index * row):
+            yield (slice(index, index + 1), *region), first, last
+
+
+def _along(region: tuple[slice, ...], axes: frozenset[int]) -> tuple[slice, ...]:
+    return tuple(part if axis in axes else slice(0, 1) for axis, part in enumerate(region))

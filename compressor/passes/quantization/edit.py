@@ -1,0 +1,134 @@
+"""Insert operators and small constants into a graph, each shared by all that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compressor.passes.quantization.names import FreshNames
+
+FLOAT = ir.DataType.FLOAT
+
+Attributes = Mapping[str, int | float | Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An activation in integers: `integers` (uint8), and the scale and zero point found at run time."""
+
+    integers: ir.Value
+    scale: ir.Value
+    zero_point: ir.Value
+
+
+class Edit:
+    """New operators and constants of one run over one model.
+
+    Every operator is put right before the first node that needs it, so nodes must be edited in graph order.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._names = FreshNames(model)
+        self._activations: dict[tuple[ir.Graph | ir.Function | None, ir.Value], Activation] = {}
+        self._operators: dict[Any, ir.Value] = {}
+
+    def name(self, wish: str) -> str:
+        """Take a free name like `wish`."""
+        return self._names.make(wish)
+
+    def insert(
+        self,
+        before: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        attributes: Attributes | None = None,
+        outputs: int = 1,
+    ) -> Sequence[ir.Value]:
+        """Add an operator before a node; its first output gets a name like `name`."""
+        node = ir.node(op_type, inputs, attributes or {}, num_outputs=outputs, name=self.name(f"{op_type}_{name}"))
+        for position, value in enumerate(node.outputs):
+            value.name = self.name(name if not position else f"{name}_{position}")
+        assert before.graph is not None
+        before.graph.insert_before(before, node)
+        return node.outputs
+
+    def insert_once(
+        self,
+        before: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        attributes: Attributes | None = None,
+    ) -> ir.Value:
+        """Add an operator with one output, or find the same one added earlier to this graph."""
+        key = (before.graph, op_type, tuple(inputs), repr(sorted((attributes or {}).items())))
+        if key not in self._operators:
+            self._operators[key] = self.insert(before, op_type, inputs, name, attributes)[0]
+        return self._operators[key]
+
+    def quantize_activation(self, value: ir.Value, before: ir.Node) -> Activation:
+        """Quantize an activation where `before` stands, or find it quantized for an earlier node of that graph."""
+        key = (before.graph, value)
+        if key not in self._activations:
+            source = value
+            if value.dtype is not None and value.dtype != FLOAT:
+                source = self.insert_once(before, "Cast", [value], f"{value.name}_float", {"to": FLOAT.value})
+            integers, scale, zero_point = self.insert(
+                before, "DynamicQuantizeLinear", [source], f"{value.name}_uint8", outputs=3
+            )
+            scale.name, zero_point.name = self.name(f"{value.name}_scale"), self.name(f"{value.name}_zero_point")
+            self._activations[key] = Activation(integers, scale, zero_point)
+        return self._activations[key]
+
+    def constant(self, home: ir.Graph | ir.Function, tensor: ir.TensorProtocol) -> ir.Value:
+        """Hold `tensor`, named already, in `home`: an initializer, or at the start of a function, which has none."""
+        if isinstance(home, ir.Graph):
+            value = ir.Value(
+                name=tensor.name,
+                shape=ir.Shape(tensor.shape.numpy()),
+                type=ir.TensorType(tensor.dtype),
+                const_value=tensor,
+            )
+            home.register_initializer(value)
+            return value
+        node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=self.name(f"Constant_{tensor.name}"))
+        node.outputs[0].name = tensor.name
+        home.insert_before(home[0], node)
+        return node.outputs[0]
+
+    def small_constant(self, home: ir.Graph | ir.Function, array: NDArray[Any], name: str) -> ir.Value:
+        """Hold a small array under a name like `name`, once for each content."""
+        key = (home, array.dtype, array.shape, array.tobytes())
+        if key not in self._operators:
+            self._operators[key] = self.constant(home, ir.tensor(np.ascontiguousarray(array), name=self.name(name)))
+        return self._operators[key]
+
+    def append_to_start(
+        self, home: ir.Graph | ir.Function, op_type: str, inputs: Sequence[ir.Value], name: str, to: int | None = None
+    ) -> ir.Value:
+        """Compute something from constants of `home`, or from what was computed there so, before anything else."""
+        attributes = {} if to is None else {"to": to}
+        node = ir.node(op_type, inputs, attributes, name=self.name(f"{op_type}_{name}"))
+        node.outputs[0].name = self.name(name)
+        producer = inputs[0].producer()
+        if producer is None:
+            home.insert_before(home[0], node)
+        else:
+            home.insert_after(producer, node)
+        return node.outputs[0]
+
+    def replace(self, node: ir.Node, value: ir.Value) -> None:
+        """Let `value` stand where the only output of `node` stood, under its name, and take `node` out."""
+        old = node.outputs[0]
+        name, value.shape, value.type, value.doc_string = old.name, old.shape, old.type, old.doc_string
+        value.metadata_props.update(old.metadata_props)
+        old.replace_all_uses_with(value, replace_graph_outputs=True)
+        old.name, value.name = None, name
+        assert node.graph is not None
+        node.graph.remove(node, safe=True)

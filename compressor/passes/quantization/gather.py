@@ -1,0 +1,47 @@
+"""Look up integers where a Gather looks up float rows, and scale only what was looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compressor.passes.quantization.edit import Edit
+from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones
+from compressor.passes.quantization.weights import Use
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerGather(Role):
+    """A Gather from a table of weights: the embedding of a token, most often."""
+
+    counted_as = "gather_in_int8"
+
+    def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
+        node, axis = self.use.node, _axis(self.use)
+        table, indices = node.inputs
+        assert table is not None
+        name, attributes = node.outputs[0].name or "Gather", {"axis": axis}
+        rows = edit.insert(node, "Gather", [weight.rearranged(table, edit), indices], f"{name}_int8", attributes)[0]
+        scales = self.use.view.spread(weight.scales)
+        if scales.shape[axis] == 1:
+            scale = weight.scale_value(drop_outer_ones(scales), edit)
+        else:
+            # The same Gather over scales of the table's rank: what comes out broadcasts over the rows looked up.
+            scale = weight.scale_value(scales, edit)
+            scale = edit.insert(node, "Gather", [scale, indices], f"{name}_scale", attributes)[0]
+        edit.replace(node, weight.decoded(rows, node, scale, name, edit))
+
+
+def match_gather(use: Use) -> Role | None:
+    """Read a use as the table of a Gather; None where it is not."""
+    if use.node.op_type != "Gather" or use.node.domain != "" or use.index != 0 or not use.view.shape:
+        return None
+    given = use.node.attributes.get("axis")
+    if given is not None and given.is_ref():
+        return None
+    axis, view = _axis(use), use.view
+    return IntegerGather(use, view.stored_axes(axis), view.stored_axes(*range(axis, len(view.shape))))
+
+
+def _axis(use: Use) -> int:
+    given = use.node.attributes.get("axis")
+    return 0 if given is None else given.as_int() % len(use.view.shape)

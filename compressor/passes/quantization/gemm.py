@@ -1,0 +1,84 @@
+"""Multiply integers where a Gemm multiplies by a weight; alpha goes into the scales, beta and the bias stay float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from compressor.passes.quantization.edit import Activation, Edit
+from compressor.passes.quantization.matmul import (
+    DYNAMIC_QUANTIZE_OPSET,
+    LONGEST_INNER_AXIS,
+    multiply,
+    oriented,
+)
+from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones
+from compressor.passes.quantization.weights import Use
+
+_TRANSPOSE_FLAGS = ("transA", "transB")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerGemm(Role):
+    """A Gemm with the weight as A or B: ``alpha * op(A) @ op(B) + beta * C``."""
+
+    counted_as = "gemm_in_int8"
+
+    def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
+        node, index = self.use.node, self.use.index
+        seen, other = node.inputs[index], node.inputs[1 - index]
+        assert seen is not None
+        assert other is not None
+        activation = edit.quantize_activation(other, node)
+        if _flag(node, 1 - index):
+            turned = edit.insert_once(node, "Transpose", [activation.integers], f"{other.name}_turned", _TURN)
+            activation = Activation(turned, activation.scale, activation.zero_point)
+        integers = weight.rearranged(seen, edit)
+        if _flag(node, index):
+            integers = edit.insert_once(node, "Transpose", [integers], f"{seen.name}_int8_turned", _TURN)
+        view = oriented(self.use.view, transposed=_flag(node, index))
+        scales = drop_outer_ones(view.spread(weight.scales)) * np.float32(_number(node, "alpha"))
+        product = multiply(node, index, weight, integers, activation, weight.scale_value(scales, edit), edit)
+        edit.replace(node, _add_bias(node, product, weight, edit))
+
+
+_TURN = {"perm": (1, 0)}
+
+
+def match_gemm(use: Use) -> Role | None:
+    """Read a use as a matrix of a Gemm; None where it is not, or where an int32 sum could overflow."""
+    node = use.node
+    if node.op_type != "Gemm" or node.domain != "" or use.index > 1 or use.opset < DYNAMIC_QUANTIZE_OPSET:
+        return None
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        return None
+    view = oriented(use.view, transposed=_flag(node, use.index))
+    if view.shape[1 - use.index] > LONGEST_INNER_AXIS:
+        return None
+    axes = view.stored_axes(use.index)
+    return IntegerGemm(use, axes, axes)
+
+
+def _add_bias(node: ir.Node, product: ir.Value, weight: IntegerWeight, edit: Edit) -> ir.Value:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    beta = _number(node, "beta")
+    if bias is None or beta == 0:
+        return product
+    name = node.outputs[0].name or node.op_type
+    if beta != 1:
+        number = np.array(beta, weight.weight.tensor.dtype.numpy())
+        factor = edit.small_constant(weight.weight.home, number, "gemm_beta")
+        bias = edit.insert_once(node, "Mul", [bias, factor], f"{bias.name}_times_beta")
+    return edit.insert(node, "Add", [product, bias], f"{name}_biased")[0]
+
+
+def _flag(node: ir.Node, index: int) -> bool:
+    given = node.attributes.get(_TRANSPOSE_FLAGS[index])
+    return given is not None and bool(given.as_int())
+
+
+def _number(node: ir.Node, name: str) -> float:
+    given = node.attributes.get(name)
+    return 1.0 if given is None else given.as_float()

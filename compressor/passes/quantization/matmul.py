@@ -1,0 +1,81 @@
+"""Multiply integers where a MatMul multiplies by a weight: DynamicQuantizeLinear, MatMulInteger, Cast, Mul."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from compressor.passes.quantization.channels import LEVELS
+from compressor.passes.quantization.edit import FLOAT, Activation, Edit
+from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones, rank_of
+from compressor.passes.quantization.views import View
+from compressor.passes.quantization.weights import Use
+
+DYNAMIC_QUANTIZE_OPSET = 11
+"""First opset with DynamicQuantizeLinear; MatMulInteger came with 10."""
+
+LONGEST_INNER_AXIS = (2**31 - 1) // (255 * LEVELS)
+"""Products of 8-bit integers that an int32 sum holds whatever they are (66,311)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerMatMul(Role):
+    """A MatMul with the weight on either side."""
+
+    counted_as = "matmul_in_int8"
+
+    def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
+        node, index = self.use.node, self.use.index
+        seen, other = node.inputs[index], node.inputs[1 - index]
+        assert seen is not None
+        assert other is not None
+        activation = edit.quantize_activation(other, node)
+        scales = drop_outer_ones(self.use.view.spread(weight.scales))
+        scale = weight.scale_value(scales, edit)
+        product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scale, edit)
+        edit.replace(node, product)
+
+
+def match_matmul(use: Use) -> Role | None:
+    """Read a use as the weight of a MatMul; None where it is not, or where an int32 sum could overflow."""
+    if use.node.op_type != "MatMul" or use.node.domain != "" or use.opset < DYNAMIC_QUANTIZE_OPSET:
+        return None
+    view, rank = use.view, len(use.view.shape)
+    inner, own = (rank - 1, rank - 2) if use.index == 0 else (max(rank - 2, 0), rank - 1)
+    if view.shape[inner] > LONGEST_INNER_AXIS:
+        return None
+    other_rank = rank_of(use.node.inputs[1 - use.index])
+    # A vector on the other side takes an axis out of the result, and the scales' axes no longer line up with it.
+    if rank == 1 or ((use.index == 0 or rank > 2) and (other_rank or 1) < 2):
+        axes = view.stored_axes(own) if rank > 1 and use.index == 1 else frozenset[int]()
+    else:
+        axes = view.stored_axes(*range(rank - 2), own)
+    return IntegerMatMul(use, axes, axes)
+
+
+def multiply(
+    node: ir.Node,
+    index: int,
+    weight: IntegerWeight,
+    integers: ir.Value,
+    activation: Activation,
+    scale: ir.Value,
+    edit: Edit,
+) -> ir.Value:
+    """Multiply as `node` did, with the weight as operand `index`; the result has the weight's float type.
+
+    The operators are those, in the order, that ONNX Runtime joins into one when it loads the model.
+    """
+    name = node.outputs[0].name or node.op_type
+    operands = [(activation.integers, activation.zero_point), (integers, weight.zero_point_value(edit))]
+    (a, a_zero), (b, b_zero) = operands if index == 1 else operands[::-1]
+    sums = edit.insert(node, "MatMulInteger", [a, b, a_zero, b_zero], f"{name}_int32")[0]
+    floats = edit.insert(node, "Cast", [sums], f"{name}_float", {"to": FLOAT.value})[0]
+    both = edit.insert(node, "Mul", [activation.scale, scale], f"{name}_scale")[0]
+    return weight.in_own_type(edit.insert(node, "Mul", [floats, both], f"{name}_scaled")[0], node, name, edit)
+
+
+def oriented(view: View, *, transposed: bool) -> View:
+    """See a matrix the other way round where an attribute says so."""
+    return view.transposed((1, 0)) if transposed else view

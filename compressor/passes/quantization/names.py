@@ -1,0 +1,31 @@
+"""Give new values and nodes names that nothing in the model has."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from compressor.model.tensors import all_graphs
+
+
+class FreshNames:
+    """Names free in every graph and function of a model: an inner graph's name would hide an outer one."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken: set[str | None] = set()
+        self._next: dict[str, int] = {}
+        for graph in all_graphs(model):
+            self._taken.update(value.name for value in graph.inputs)
+            if isinstance(graph, ir.Graph):
+                self._taken.update(graph.initializers)
+            for node in graph:
+                self._taken.add(node.name)
+                self._taken.update(value.name for value in node.outputs)
+
+    def make(self, wish: str) -> str:
+        """Take `wish`, with a number behind it where that name is taken."""
+        name, number = wish, self._next.get(wish, 1)
+        while name in self._taken:
+            name, number = f"{wish}_{number}", number + 1
+        self._next[wish] = number
+        self._taken.add(name)
+        return name

@@ -1,0 +1,126 @@
+"""Decide which weights become integers, along which axes they are scaled, and why the others do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compressor.passes.quantization.channels import measure_channels, scales_for, unfit_reason
+from compressor.passes.quantization.decoded import DecodedWeight, match_float_operator
+from compressor.passes.quantization.gather import match_gather
+from compressor.passes.quantization.gemm import match_gemm
+from compressor.passes.quantization.matmul import match_matmul
+from compressor.passes.quantization.options import Scheme
+from compressor.passes.quantization.role import Role
+from compressor.passes.quantization.weights import FloatWeight, Use
+
+LOWEST_OPSET = 7
+"""First opset in which Mul broadcasts, which decoding needs."""
+
+_ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
+    Scheme.DYNAMIC: (match_matmul, match_gemm, match_gather, match_float_operator),
+    Scheme.WEIGHT_ONLY: (match_gather, match_float_operator),
+}
+"""Ways to read a use, the first that fits wins."""
+
+_BYTES_PER_USE = 700
+"""What the operators around one use add to a file, names included (400 to 700 seen)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A weight whose uses can all work with integers, before a byte of it was read.
+
+    Attributes:
+        weight: the weight.
+        roles: what each of its uses asks for.
+        channels: axes along which to judge it: one channel is what one output is made of.
+        scaled: axes along which it gets a scale each; fewer than `channels` where the uses disagree.
+    """
+
+    weight: FloatWeight
+    roles: tuple[Role, ...]
+    channels: frozenset[int]
+    scaled: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A weight that will be stored in integers, with the scale of each of its channels."""
+
+    draft: Draft
+    scales: NDArray[np.float32]
+
+    @property
+    def edited_nodes(self) -> frozenset[ir.Node]:
+        """Operators that will be replaced."""
+        return frozenset(role.use.node for role in self.draft.roles if not isinstance(role, DecodedWeight))
+
+
+def draft_weight(weight: FloatWeight, scheme: Scheme, exclude: Sequence[str]) -> Draft | str:
+    """Find a role for every use of `weight`, or say why it stays float."""
+    reason = _standing_reason(weight, exclude)
+    if reason:
+        return reason
+    roles = [(use, _role(use, scheme)) for use in weight.uses]
+    without = sorted({use.label for use, role in roles if role is None})
+    if without:
+        shown = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
+        return f"used in float by {shown}"
+    found = tuple(role for _, role in roles if role is not None)
+    replaced = [role.use.node for role in found if not isinstance(role, DecodedWeight)]
+    if len(set(replaced)) < len(replaced):
+        return "used twice by one operator"
+    scaled = _agreed_axes(found)
+    judged = scaled or next((role.preferred for role in found if role.preferred), frozenset[int]())
+    draft = Draft(weight, found, judged, scaled)
+    return draft if _saved_bytes(draft) > 0 else "would not become smaller, with scales and operators added"
+
+
+def plan_weight(draft: Draft) -> Plan | str:
+    """Read the weight once, in blocks, and scale it, or say why int8 would not represent it."""
+    tensor = draft.weight.tensor
+    measured = measure_channels(tensor, draft.channels)
+    reason = unfit_reason(tensor, measured, draft.channels, scaled=draft.scaled)
+    return reason or Plan(draft, scales_for(measured, draft.scaled))
+
+
+def _standing_reason(weight: FloatWeight, exclude: Sequence[str]) -> str:
+    if weight.tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
+        return f"is {weight.tensor.dtype.name.lower()}; only float32 and float16 weights are quantized"
+    if weight.value.is_graph_input():
+        return "is a graph input as well, so a caller may override it"
+    if weight.exposed:
+        return "is a graph output"
+    if not weight.uses:
+        return "nothing uses it"
+    if weight.opset < LOWEST_OPSET:
+        return f"opset {weight.opset} is older than {LOWEST_OPSET}, the first in which Mul broadcasts"
+    names = [weight.name, *(use.node.name or "" for use in weight.uses)]
+    matched = next((glob for glob in exclude if any(fnmatchcase(name, glob) for name in names)), "")
+    return f"excluded by {matched!r}" if matched else ""
+
+
+def _role(use: Use, scheme: Scheme) -> Role | None:
+    return next((role for match in _ROLES[scheme] if (role := match(use)) is not None), None)
+
+
+def _agreed_axes(roles: Sequence[Role]) -> frozenset[int]:
+    """Scale along the axes one use prefers, if all others allow them; along none if no two uses agree."""
+    together = frozenset.intersection(*(role.preferred for role in roles))
+    for wish in (*(role.preferred for role in roles), together):
+        if all(wish <= role.allowed for role in roles):
+            return wish
+    return frozenset()
+
+
+def _saved_bytes(draft: Draft) -> int:
+    weight = draft.weight
+    scales = math.prod(weight.shape[axis] for axis in draft.scaled)
+    return weight.tensor.nbytes - weight.elements - 4 * scales - _BYTES_PER_USE * len(draft.roles)

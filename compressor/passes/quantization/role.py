@@ -1,0 +1,105 @@
+"""Define what one use asks of its weight's integers, and what becomes of the using operator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compressor.passes.quantization.edit import FLOAT, Edit
+from compressor.passes.quantization.weights import FloatWeight, Use
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerWeight:
+    """A weight in integers: ``weight = (integers - zero_point) * scales``.
+
+    Attributes:
+        weight: what it was.
+        integers: the stored integers, in the float weight's shape and order.
+        zero_point: 0 or 128; the same for every channel.
+        scales: float32, of the weight's rank, with size 1 along axes that share a scale.
+    """
+
+    weight: FloatWeight
+    integers: ir.Value
+    zero_point: int
+    scales: NDArray[np.float32]
+
+    def rearranged(self, value: ir.Value, edit: Edit) -> ir.Value:
+        """The integers as `value`, which is the float weight or a rearranged form of it, shows the floats."""
+        if value is self.weight.value:
+            return self.integers
+        node = value.producer()
+        assert node is not None
+        source = node.inputs[0]
+        assert source is not None
+        given = node.attributes.get("perm")
+        attributes = {} if given is None else {"perm": given.as_ints()}
+        inputs = [self.rearranged(source, edit), *node.inputs[1:]]
+        return edit.insert_once(node, node.op_type, inputs, f"{value.name}_int8", attributes)
+
+    def zero_point_value(self, edit: Edit) -> ir.Value | None:
+        """The zero point as an operator's input; None where it is 0, the default of every operator used here."""
+        if not self.zero_point:
+            return None
+        return edit.small_constant(self.weight.home, np.array(self.zero_point, np.uint8), "weight_zero_point")
+
+    def shift_value(self, edit: Edit) -> ir.Value:
+        """The zero point as a float."""
+        return edit.small_constant(self.weight.home, np.array(self.zero_point, np.float32), "weight_shift")
+
+    def scale_value(self, scales: NDArray[Any], edit: Edit) -> ir.Value:
+        """Scales as an operator's input."""
+        return edit.small_constant(self.weight.home, scales, f"{self.weight.name}_scale")
+
+    def decoded(self, integers: ir.Value, before: ir.Node, scale: ir.Value, name: str, edit: Edit) -> ir.Value:
+        """Turn rearranged or looked-up integers into floats of the weight's own type."""
+        values = edit.insert(before, "Cast", [integers], f"{name}_cast", {"to": FLOAT.value})[0]
+        if self.zero_point:
+            values = edit.insert(before, "Sub", [values, self.shift_value(edit)], f"{name}_shifted")[0]
+        values = edit.insert(before, "Mul", [values, scale], f"{name}_scaled")[0]
+        return self.in_own_type(values, before, name, edit)
+
+    def in_own_type(self, value: ir.Value, before: ir.Node, name: str, edit: Edit) -> ir.Value:
+        """Turn float32 into the type the weight had."""
+        own = self.weight.tensor.dtype
+        return value if own == FLOAT else edit.insert(before, "Cast", [value], f"{name}_own_type", {"to": own.value})[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Role(ABC):
+    """One use of a weight, read as something that can work with integers.
+
+    Attributes:
+        use: where the weight is used.
+        preferred: stored axes along which this use wants scales: one for each output channel.
+        allowed: stored axes along which scales may vary without changing the way the use is computed.
+    """
+
+    counted_as: ClassVar[str]
+    """Name of the count of such uses in a pass result."""
+
+    use: Use
+    preferred: frozenset[int]
+    allowed: frozenset[int]
+
+    @abstractmethod
+    def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
+        """Make the operator work with the integers."""
+
+
+def drop_outer_ones(scales: NDArray[Any], keep: int = 0) -> NDArray[Any]:
+    """Write scales with as few axes as broadcasting needs: a scalar where there is one, ``[N]`` for ``[1, N]``."""
+    while scales.ndim > keep and scales.shape[0] == 1:
+        scales = scales[0]
+    return scales
+
+
+def rank_of(value: ir.Value | None) -> int | None:
+    """Number of axes, where the model says."""
+    return len(value.shape) if value is not None and value.shape is not None else None

@@ -1,0 +1,109 @@
+"""Find the float weights of a model and everything that uses them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from compressor.passes.quantization.views import View, look_through
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Use:
+    """An operator that takes a weight as input `index`, perhaps rearranged on the way.
+
+    Attributes:
+        node: the operator.
+        index: which of its inputs the weight is.
+        view: how it sees the weight.
+        opset: the version of the standard operators where the node stands.
+    """
+
+    node: ir.Node
+    index: int
+    view: View
+    opset: int
+
+    @property
+    def label(self) -> str:
+        """The operator, by what a user finds in the model."""
+        return f"{self.node.op_type} {self.node.name or self.node.outputs[0].name!r}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatWeight:
+    """A stored float tensor.
+
+    Attributes:
+        value: the initializer, or the output of its Constant node.
+        tensor: its values.
+        uses: what takes it, looking through operators that only rearrange.
+        exposed: it, or a rearranged form of it, is an output of its graph or may be overridden as an input.
+        home: the graph or function that holds it.
+        opset: the version of the standard operators there.
+    """
+
+    value: ir.Value
+    tensor: ir.TensorProtocol
+    uses: tuple[Use, ...]
+    exposed: bool
+    home: ir.Graph | ir.Function
+    opset: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the model."""
+        return self.value.name or ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        return tuple(self.tensor.shape.numpy())
+
+    @property
+    def elements(self) -> int:
+        """How many values it has."""
+        return math.prod(self.shape)
+
+
+def find_float_weights(model: ir.Model, min_elements: int) -> Iterator[FloatWeight]:
+    """Yield every float initializer and constant of at least `min_elements`, wherever in the model it is."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        opset = body.opset_imports.get("", 1)
+        for home in (body, *body.subgraphs()):
+            for value, tensor in _constants(home):
+                if tensor.dtype.is_floating_point() and math.prod(tensor.shape.numpy()) >= min_elements:
+                    uses, exposed = _uses(value, tuple(tensor.shape.numpy()), opset)
+                    yield FloatWeight(value, tensor, uses, exposed, home, opset)
+
+
+def _constants(home: ir.Graph | ir.Function) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
+    if isinstance(home, ir.Graph):
+        for value in home.initializers.values():
+            if value.const_value is not None:
+                yield value, value.const_value
+    for node in home:
+        if node.op_type == "Constant" and node.domain == "" and "value" in node.attributes:
+            attribute = node.attributes["value"]
+            if not attribute.is_ref():
+                yield node.outputs[0], attribute.as_tensor()
+
+
+def _uses(weight: ir.Value, shape: tuple[int, ...], opset: int) -> tuple[tuple[Use, ...], bool]:
+    uses = []
+    exposed = weight.is_graph_input()
+    waiting = [(weight, View.whole(shape))]
+    while waiting:
+        value, view = waiting.pop()
+        exposed = exposed or value.is_graph_output()
+        for node, index in value.uses():
+            onward = look_through(node, index, view)
+            if onward is None:
+                uses.append(Use(node, index, view, opset))
+            else:
+                waiting.append((node.outputs[0], onward))
+    return tuple(uses), exposed

@@ -1,0 +1,167 @@
+"""Store float weights as 8-bit integers, each once for all its uses, and multiply integers where that is faster."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from compressor.model.tensors import all_graphs
+from compressor.model.weights import ComputedWeight
+from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.quantization.channels import UINT8_ZERO_POINT, integer_blocks
+from compressor.passes.quantization.decoded import DecodedWeight
+from compressor.passes.quantization.edit import Edit
+from compressor.passes.quantization.gather import IntegerGather
+from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
+from compressor.passes.quantization.options import Scheme, WeightType
+from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
+from compressor.passes.quantization.role import IntegerWeight, Role
+from compressor.passes.quantization.views import View, look_through
+from compressor.passes.quantization.weights import FloatWeight, find_float_weights
+from compressor.report import Skip
+
+
+@dataclass(frozen=True)
+class QuantizeDynamic(Pass):
+    """Quantize the weights of MatMul, Gemm and Gather, and those stored for Conv, LSTM, GRU and a few others.
+
+    Each stored weight is quantized once, symmetrically, with one scale per output channel (per row for a lookup
+    table) wherever all its uses can agree on that. What stays float is reported with the reason.
+
+    Attributes:
+        scheme: what becomes of the arithmetic; ``dynamic`` by default, since it is also faster.
+        weight_type: the type of weights in integer products; int8 by default, the faster one. On x86 processors without
+            VNNI, int8 products saturate and uint8 ones do not. Other weights are int8 always.
+        min_elements: weights with fewer elements stay float, unreported. 4,096 (16 kB of float32): below, at most 12 kB
+            are to be had, and small matrices such as classification heads are the most sensitive.
+        exclude: globs; a weight stays float if its name, or that of an operator using it, matches one.
+    """
+
+    name: ClassVar[str] = "quantize"
+    claim: ClassVar[Claim] = Claim.LOSSY
+
+    scheme: Scheme = Scheme.DYNAMIC
+    weight_type: WeightType = WeightType.INT8
+    min_elements: int = 4096
+    exclude: tuple[str, ...] = ()
+
+    def run(self, model: ir.Model) -> PassResult:
+        """Quantize `model` in place; nothing is computed here but scales, integers come when the model is written."""
+        weights = list(find_float_weights(model, max(1, self.min_elements)))
+        operators = _quantized_operators(model)
+        if operators:
+            reason = f"is quantized already ({operators}); left as it is"
+            return PassResult(
+                model=model, skipped=(Skip(candidate="model", reason=reason, weight_bytes=_bytes(weights)),)
+            )
+        plans, skipped = self._decide(weights)
+        counts = _apply(model, plans, self.weight_type)
+        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note=self._note(plans))
+
+    def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[Plan], list[Skip]]:
+        drafts = [(weight, draft_weight(weight, self.scheme, self.exclude)) for weight in weights]
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
+            # numpy lets go of the interpreter while it works on a block, so threads do run side by side.
+            decided = list(threads.map(lambda draft: plan_weight(draft) if isinstance(draft, Draft) else draft,
+                                       (draft for _, draft in drafts)))  # fmt: skip
+        plans: list[Plan] = []
+        skipped: list[Skip] = []
+        claimed: set[ir.Node] = set()
+        for weight, decision in zip(weights, decided, strict=True):
+            if isinstance(decision, Plan) and not decision.edited_nodes & claimed:
+                plans.append(decision)
+                claimed |= decision.edited_nodes
+                continue
+            reason = decision if isinstance(decision, str) else "is multiplied by another weight, which is quantized"
+            skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
+        return plans, skipped
+
+    def _note(self, plans: Sequence[Plan]) -> str:
+        oldest = min((plan.draft.weight.opset for plan in plans), default=DYNAMIC_QUANTIZE_OPSET)
+        if self.scheme is Scheme.DYNAMIC and oldest < DYNAMIC_QUANTIZE_OPSET:
+            first = f"it came with {DYNAMIC_QUANTIZE_OPSET}"
+            return f"opset {oldest} has no DynamicQuantizeLinear ({first}): weights are int8 in the file, float in use"
+        return ""
+
+
+_QUANTIZED = {
+    ("", "QuantizeLinear"), ("", "DequantizeLinear"), ("", "DynamicQuantizeLinear"), ("", "MatMulInteger"),
+    ("", "ConvInteger"), ("", "QLinearMatMul"), ("", "QLinearConv"), ("com.microsoft", "DequantizeLinear"),
+    ("com.microsoft", "QuantizeLinear"), ("com.microsoft", "DynamicQuantizeMatMul"),
+    ("com.microsoft", "MatMulIntegerToFloat"), ("com.microsoft", "MatMulNBits"), ("com.microsoft", "MatMulBnb4"),
+    ("com.microsoft", "QAttention"), ("com.microsoft", "QGemm"), ("com.microsoft", "DynamicQuantizeLSTM"),
+    ("com.microsoft", "GatherBlockQuantized"), ("com.microsoft", "QEmbedLayerNormalization"),
+}  # fmt: skip
+"""Operators that only a quantized model has."""
+
+
+def _quantized_operators(model: ir.Model) -> str:
+    found = Counter(
+        node.op_type for graph in all_graphs(model) for node in graph if (node.domain, node.op_type) in _QUANTIZED
+    )
+    return ", ".join(f"{count} {op_type}" for op_type, count in sorted(found.items()))
+
+
+def _bytes(weights: Iterable[FloatWeight]) -> int:
+    return sum(weight.tensor.nbytes for weight in weights)
+
+
+def _apply(model: ir.Model, plans: Sequence[Plan], weight_type: WeightType) -> dict[str, int]:
+    edit = Edit(model)
+    position = {node: index for graph in all_graphs(model) for index, node in enumerate(graph)}
+    stored = [(plan, _store(plan, weight_type, edit)) for plan in plans]
+    roles = [(role, weight) for plan, weight in stored for role in plan.draft.roles]
+    # In graph order, so that what one operator has inserted before itself is there for the later ones; decoding takes
+    # whatever uses are left, so it comes last.
+    roles.sort(key=lambda pair: (isinstance(pair[0], DecodedWeight), position[pair[0].use.node]))
+    for role, weight in roles:
+        role.rewrite(weight, edit)
+    for plan in plans:
+        _drop_unused(plan.draft.weight)
+    counts = Counter(role.counted_as for role, _ in roles)
+    return {"weights_quantized": len(plans), **dict(sorted(counts.items()))} if plans else {}
+
+
+def _store(plan: Plan, weight_type: WeightType, edit: Edit) -> IntegerWeight:
+    weight = plan.draft.weight
+    unsigned = weight_type is WeightType.UINT8 and any(_is_product(role) for role in plan.draft.roles)
+    zero_point = UINT8_ZERO_POINT if unsigned else 0
+    tensor = ComputedWeight(
+        integer_blocks(weight.tensor, plan.scales, zero_point),
+        ir.DataType.UINT8 if unsigned else ir.DataType.INT8,
+        ir.Shape(weight.shape),
+        name=edit.name(f"{weight.name}_int8"),
+    )
+    return IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, plan.scales)
+
+
+def _is_product(role: Role) -> bool:
+    return not isinstance(role, DecodedWeight | IntegerGather)
+
+
+def _drop_unused(weight: FloatWeight) -> None:
+    _remove_unused_views(weight.value, View.whole(weight.shape))
+    if weight.value.uses():
+        return
+    producer = weight.value.producer()
+    if producer is not None:
+        weight.home.remove(producer, safe=True)
+    elif isinstance(weight.home, ir.Graph):
+        weight.home.initializers.pop(weight.name)
+
+
+def _remove_unused_views(value: ir.Value, view: View) -> None:
+    """Remove what rearranges a float weight for nobody, the last in a chain first."""
+    for node, index in list(value.uses()):
+        onward = look_through(node, index, view)
+        if onward is None:
+            continue
+        _remove_unused_views(node.outputs[0], onward)
+        if not node.outputs[0].uses() and node.graph is not None:
+            node.graph.remove(node, safe=True)
