@@ -92,8 +92,8 @@ def _legend(report: Report, verbose: bool) -> Text:
     if latency is not None:
         lines.append(
             f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
-            f"{figures.plural(report.host.threads, 'thread')}, {figures.printable(report.host.cpu)} "
-            f"(int8: {figures.printable(report.host.int8_path)})."
+            f"{figures.plural(report.host.threads, 'thread')}, {figures.printable(report.host.cpu)}; "
+            f"int8 path: {figures.printable(report.host.int8_path)}."
         )
     if verbose:
         lines.append(_versions(report.host))

@@ -1,0 +1,235 @@
+"""Look at a model without changing it: where its bytes are, what repeats, and what each pass would save."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from compressor.model.carried import carried
+from compressor.model.equality import equal_groups
+from compressor.model.load import load
+from compressor.model.size import measure, tensor_bytes
+from compressor.model.standins import DOMAIN as STANDIN_DOMAIN
+from compressor.model.tensors import Held, all_graphs, all_tensors
+from compressor.recipe import Recipe
+from compressor.report import Outcome, Size, Step
+
+LARGEST_KEPT = 20
+"""Weights listed by name; the rest is in the sums."""
+
+_CARRIERS = frozenset({"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "DequantizeLinear"})
+"""Operators that hand a weight on; what consumes their output is what the weight is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A graph input or output.
+
+    Attributes:
+        name: as in the model.
+        type: the ONNX data type, or the whole type where it is not a tensor; empty where the model does not say.
+        dims: a number, a symbol, or None for an unknown size each; None where the rank is unknown.
+        has_default: an input that an initializer of the same name fills if nothing is fed.
+    """
+
+    name: str
+    type: str
+    dims: tuple[int | str | None, ...] | None
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """A stored tensor.
+
+    Attributes:
+        name: the initializer, or operator and name of the node that holds it.
+        type: the ONNX data type.
+        shape: its dimensions.
+        weight_bytes: its bytes.
+        consumers: operators that use it, through whatever only hands it on; empty where nothing does.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    weight_bytes: int
+    consumers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateGroup:
+    """Weights of one type, one shape and the same bytes.
+
+    Attributes:
+        members: their names.
+        saved_bytes: what goes when one of them stays.
+    """
+
+    members: tuple[str, ...]
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a look at a model found.
+
+    Attributes:
+        source: the model that was read.
+        file_bytes: each file of the model and its length, the main file first.
+        ir_version, opsets, producer: what the model says of itself; opsets by domain, ``ai.onnx`` for the standard.
+        size: where the bytes are; the total is that of the files as they are.
+        inputs, outputs: the interface.
+        operators: nodes by operator, subgraphs and functions included, the most frequent first.
+        consumer_bytes: bytes of weights by the operators that use them; each weight counts once.
+        largest: the largest weights, at most 20.
+        weights: how many weights there are.
+        duplicates: exact copies, the most wasteful group first.
+        forecast: each pass of the default chain, run in memory on the result of the one before; nothing was written,
+            and no output compared.
+        warnings: what a reader must know of the source.
+    """
+
+    source: Path
+    file_bytes: Mapping[Path, int]
+    ir_version: int
+    opsets: Mapping[str, int]
+    producer: str
+    size: Size
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    operators: Mapping[str, int]
+    consumer_bytes: Mapping[str, int]
+    largest: tuple[Weight, ...]
+    weights: int
+    duplicates: tuple[DuplicateGroup, ...]
+    forecast: tuple[Step, ...]
+    warnings: tuple[str, ...]
+
+
+def inspect(path: Path) -> Inspection:
+    """Inspect the model at `path`; only weights that look alike are read.
+
+    Raises:
+        ModelError: the model is missing, malformed or unsafe.
+    """
+    model = load(path)
+    facts = carried(model)
+    files = {file.path: file.size for file in facts.files} if facts else {}
+    held = list(all_tensors(model))
+    weights = sorted(map(_weight, held), key=lambda weight: -weight.weight_bytes)
+    consumer_bytes: Counter[str] = Counter()
+    for weight in weights:
+        consumer_bytes[" + ".join(weight.consumers) or "nothing"] += weight.weight_bytes
+    return Inspection(
+        source=path,
+        file_bytes=files,
+        ir_version=model.ir_version,
+        opsets={domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+        producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        size=replace(measure(model), total_bytes=sum(files.values())),
+        inputs=tuple(_port(value) for value in model.graph.inputs),
+        outputs=tuple(_port(value) for value in model.graph.outputs),
+        operators=dict(Counter(map(_operator, _nodes(model))).most_common()),
+        consumer_bytes=dict(consumer_bytes.most_common()),
+        largest=tuple(weights[:LARGEST_KEPT]),
+        weights=len(weights),
+        duplicates=_duplicates(held),
+        forecast=_forecast(model),
+        warnings=facts.warnings if facts else (),
+    )
+
+
+def _nodes(model: ir.Model) -> Iterator[ir.Node]:
+    for graph in all_graphs(model):
+        yield from graph
+
+
+def _operator(node: ir.Node) -> str:
+    if node.domain == STANDIN_DOMAIN:
+        return "sparse tensor"
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+
+def _weight(held: Held) -> Weight:
+    return Weight(
+        name=held.label,
+        type=held.tensor.dtype.name,
+        shape=tuple(held.tensor.shape.numpy()),
+        weight_bytes=tensor_bytes(held.tensor),
+        consumers=_consumers(held),
+    )
+
+
+def _consumers(held: Held) -> tuple[str, ...]:
+    """Name the operators that a tensor ends up in, sorted; a graph output counts as one."""
+    if held.value is not None:
+        waiting = [held.value]
+    elif held.node is not None and held.node.op_type == "Constant":
+        waiting = list(held.node.outputs)
+    else:
+        return (_operator(held.node),) if held.node is not None else ()
+    found: set[str] = set()
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if value.is_graph_output():
+            found.add("graph output")
+        for node, position in value.uses():
+            if position == 0 and node.op_type in _CARRIERS and node.domain in ("", "ai.onnx"):
+                waiting.extend(node.outputs)
+            else:
+                found.add(_operator(node))
+    return tuple(sorted(found))
+
+
+def _port(value: ir.Value) -> Port:
+    kind = value.type
+    name = "" if kind is None else kind.dtype.name if isinstance(kind, ir.TensorType) else str(kind)
+    shape = value.shape
+    return Port(
+        name=value.name or "",
+        type=name,
+        dims=None if shape is None else tuple(d if isinstance(d, int) else d.value for d in shape),
+        has_default=value.is_initializer(),
+    )
+
+
+def _duplicates(held: list[Held]) -> tuple[DuplicateGroup, ...]:
+    groups = [
+        DuplicateGroup(
+            members=tuple(item.label for item in group),
+            saved_bytes=tensor_bytes(group[0].tensor) * (len(group) - 1),
+        )
+        for group in equal_groups(held, lambda item: item.tensor)
+    ]
+    return tuple(sorted((g for g in groups if g.saved_bytes), key=lambda group: -group.saved_bytes))
+
+
+def _forecast(model: ir.Model) -> tuple[Step, ...]:
+    steps = []
+    for step in Recipe.default().passes:
+        start = time.perf_counter()
+        result = step.run(model.clone())
+        seconds = time.perf_counter() - start
+        model = result.model
+        steps.append(
+            Step(
+                name=step.name,
+                outcome=Outcome.KEPT if result.is_changed else Outcome.UNCHANGED,
+                size=measure(model),
+                counts=result.counts,
+                skipped=result.skipped,
+                reason=result.note,
+                seconds=seconds,
+            )
+        )
+    return tuple(steps)

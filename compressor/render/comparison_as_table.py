@@ -1,0 +1,86 @@
+"""Lay a comparison out for a terminal: size and speed side by side, what was checked, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from compressor.comparison import Check, Comparison
+from compressor.render import figures
+from compressor.render.findings import drift_of, samples_of
+from compressor.report import Latency
+
+
+def comparison_as_table(comparison: Comparison) -> RenderableType:
+    """Lay out `comparison`, the verdict last."""
+    parts: list[RenderableType] = [
+        _paths(comparison),
+        _table(comparison),
+        Text(_legend(comparison), style="dim"),
+        _checks(comparison.checks),
+        *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in comparison.warnings),
+    ]
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts), Text(_verdict(comparison), style="bold"))
+
+
+def _paths(comparison: Comparison) -> Text:
+    original, candidate = (figures.printable(str(p)) for p in (comparison.original_path, comparison.candidate_path))
+    return Text(f"original:  {original}\ncandidate: {candidate}", overflow="fold")
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("")
+    for name in ("size", "stored twice", "one run"):
+        table.add_column(name, justify="right")
+    for name, size, latency in (
+        ("original", comparison.original, comparison.original_latency),
+        ("candidate", comparison.candidate, comparison.candidate_latency),
+    ):
+        table.add_row(name, figures.size(size.total_bytes), figures.size(size.duplicate_bytes), _time(latency))
+    return table
+
+
+def _legend(comparison: Comparison) -> str:
+    lines = [f"{figures.SIZE_UNITS}."]
+    latency = comparison.original_latency
+    if latency is not None:
+        lines.append(
+            f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
+            f"{figures.plural(comparison.host.threads, 'thread')}, {figures.printable(comparison.host.cpu)}; "
+            f"int8 path: {figures.printable(comparison.host.int8_path)}."
+        )
+    if comparison.samples:
+        lines.append(f"Inputs: {figures.printable(comparison.samples)}.")
+    return "\n".join(lines)
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for check in checks:
+        mark = Text("ok", style="green") if check.holds else Text("FAIL", style="red")
+        table.add_row(mark, Text(f"{figures.printable(check.claim)}: {figures.printable(check.finding)}"))
+    return table
+
+
+def _verdict(comparison: Comparison) -> str:
+    before, after = comparison.original.total_bytes, comparison.candidate.total_bytes
+    sizes = f"{figures.size(before)} against {figures.size(after)} ({figures.relative_change(before, after)})"
+    if comparison.fidelity is None:
+        return f"{sizes}. NOT VALID: the outputs could not be compared."
+    drift = ", ".join(drift_of(comparison.fidelity))
+    found = f"{sizes}; outputs on {samples_of(comparison.fidelity)}: {drift}"
+    if comparison.is_valid:
+        return (
+            f"{found}. Valid: no value differs by more than {comparison.atol:g}; generated inputs are indicative only."
+        )
+    return f"{found}. NOT VALID: values differ by more than {comparison.atol:g} (--atol)."
+
+
+def _time(latency: Latency | None) -> str:
+    return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED
