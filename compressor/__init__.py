@@ -1,0 +1,43 @@
+"""Shrink an exported .onnx file and say honestly what that cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compressor.errors import CompressorError, ModelError, OptionError, OutputError
+    from compressor.pipeline import compress
+    from compressor.recipe import Recipe
+    from compressor.report import Report
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CompressorError": "compressor.errors",
+    "ModelError": "compressor.errors",
+    "OptionError": "compressor.errors",
+    "OutputError": "compressor.errors",
+    "Recipe": "compressor.recipe",
+    "Report": "compressor.report",
+    "compress": "compressor.pipeline",
+}
+
+__all__ = [
+    "CompressorError",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "Recipe",
+    "Report",
+    "__version__",
+    "compress",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the command line's ``--help`` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

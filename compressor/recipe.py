@@ -1,0 +1,144 @@
+"""An ordered chain of configured passes: the default one, one by names, or one from a TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from compressor.errors import OptionError
+from compressor.passes.contract import Pass
+from compressor.passes.deduplicate import DeduplicateInitializers
+from compressor.passes.fuse import FuseTransformer
+from compressor.passes.quantize import QuantizeDynamic
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PASSES: dict[str, type[Pass]] = {
+    "deduplicate": DeduplicateInitializers,
+    "fuse": FuseTransformer,
+    "quantize": QuantizeDynamic,
+}
+"""Every pass, by the name users give it."""
+
+DEFAULT_PASSES = ("deduplicate", "fuse", "quantize")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Passes in the order in which they run.
+
+    A recipe file is TOML with one ``[[pass]]`` table a pass: its ``name``, and any of its options by name.
+    """
+
+    passes: tuple[Pass, ...]
+
+    @classmethod
+    def default(cls) -> Recipe:
+        """Deduplicate, fuse, quantize, each with its default options."""
+        return cls.from_names(DEFAULT_PASSES)
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> Recipe:
+        """Take passes by name, each with its default options.
+
+        Raises:
+            OptionError: there is no pass of that name, or no name at all.
+        """
+        if not names:
+            raise OptionError(f"no pass is named; choose from {', '.join(PASSES)}")
+        return cls(tuple(_make(name, {}, "") for name in names))
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Recipe:
+        """Read a recipe file.
+
+        Raises:
+            OptionError: the file is missing or not TOML, or names a pass or an option that does not exist or fit.
+        """
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+            raise OptionError(f"{path}: the recipe cannot be read: {reason}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise OptionError(f"{path}: is not TOML: {error}") from error
+        unknown = set(tables) - {"pass"}
+        if unknown:
+            raise OptionError(f"{path}: has {', '.join(sorted(unknown))}; a recipe holds [[pass]] tables only")
+        entries = tables.get("pass")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries) or not entries:
+            raise OptionError(f"{path}: holds no [[pass]] table; give one for each pass")
+        return cls(tuple(_from_table(entry, f"{path}: ") for entry in entries))
+
+    def to_toml(self) -> str:
+        """Write the recipe so that :meth:`from_toml` gives it back; every option is named."""
+        lines: list[str] = []
+        for step in self.passes:
+            lines += ["[[pass]]", f'name = "{step.name}"']
+            lines += [f"{field.name} = {_literal(getattr(step, field.name))}" for field in dataclasses.fields(step)]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def _from_table(table: Mapping[str, Any], where: str) -> Pass:
+    options = dict(table)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise OptionError(f"{where}a [[pass]] table has no name; choose from {', '.join(PASSES)}")
+    return _make(name, options, where)
+
+
+def _make(name: str, options: Mapping[str, Any], where: str) -> Pass:
+    if name not in PASSES:
+        raise OptionError(f"{where}there is no pass {name!r}; choose from {', '.join(PASSES)}")
+    kind = PASSES[name]
+    default = kind()
+    known = [field.name for field in dataclasses.fields(kind)]
+    values = {}
+    for option, value in options.items():
+        if option not in known:
+            offered = ", ".join(known) or "it has none"
+            raise OptionError(f"{where}pass {name!r} has no option {option!r}; its options: {offered}")
+        values[option] = _fit(value, getattr(default, option), f"{where}option {option!r} of pass {name!r}")
+    try:
+        return dataclasses.replace(default, **values)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{where}pass {name!r}: {error}") from error
+
+
+def _fit(value: Any, example: Any, where: str) -> Any:
+    """Turn a TOML value into the kind of value that the option's default is."""
+    if isinstance(example, Enum):
+        choices = {member.value: member for member in type(example)}
+        if value not in choices:
+            raise OptionError(f"{where} is {value!r}; choose from {', '.join(map(str, choices))}")
+        return choices[value]
+    if isinstance(example, tuple):
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            raise OptionError(f"{where} is {value!r}; it takes a list of texts")
+        return tuple(value)
+    is_number = isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool)
+    if type(value) is not type(example) and not is_number:
+        raise OptionError(f"{where} is {value!r}; it takes a value like {example!r}")
+    return type(example)(value)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Enum):
+        return _literal(value.value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)
