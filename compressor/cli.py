@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from compressor import __version__
 from compressor.errors import CompressorError, OptionError
 
 if TYPE_CHECKING:
@@ -96,12 +97,7 @@ def default_output(model: Path) -> Path:
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            typer.echo(version("onnx-compressor"))
-        except PackageNotFoundError:
-            typer.echo("unknown: the package is not installed")
+        typer.echo(f"compressor {__version__}")
         raise typer.Exit
 
 

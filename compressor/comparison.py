@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,9 @@ from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size
 
 DEFAULT_ATOL = 1e-3
 """Above the float32 rounding that fused graphs show on outputs of ordinary size, below what int8 does to them."""
+
+_THREADS = 0
+"""ONNX Runtime chooses, as it does for whoever deploys the model with default options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ def compare(
         fidelity=run.fidelity,
         original_latency=run.latencies.get("original"),
         candidate_latency=run.latencies.get("candidate"),
-        host=describe_host(_threads()),
+        host=describe_host(_THREADS),
         warnings=(*_warnings(first, original), *_warnings(second, candidate), *run.notes),
     )
 
@@ -215,14 +217,10 @@ def _shape_of(output: Any) -> str:  # what a run gives is only known when it has
 
 def _open(model: ir.Model, path: Path) -> Session:
     try:
-        session: Session = open_session(model, threads=_threads())
+        session: Session = open_session(model, threads=_THREADS)
     except RuntimeRefusal as error:
         raise RuntimeRefusal(f"{path}: {error}") from error
     return session
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
 
 
 def _size_of_files(model: ir.Model) -> Size:

@@ -53,9 +53,7 @@ def _timing(report: Report) -> str:
     latency = report.original_latency
     if latency is None:
         return figures.NOT_MEASURED
-    return (
-        f"median of {latency.runs}, {latency.shape}, {figures.plural(report.host.threads, 'thread')}, {report.host.cpu}"
-    )
+    return f"median of {latency.runs}, {latency.shape}, {figures.threads(report.host.threads)}, {report.host.cpu}"
 
 
 def _time(latency: Latency | None) -> str:

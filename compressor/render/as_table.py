@@ -92,7 +92,7 @@ def _legend(report: Report, verbose: bool) -> Text:
     if latency is not None:
         lines.append(
             f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
-            f"{figures.plural(report.host.threads, 'thread')}, {figures.printable(report.host.cpu)}; "
+            f"{figures.threads(report.host.threads)}, {figures.printable(report.host.cpu)}; "
             f"int8 path: {figures.printable(report.host.int8_path)}."
         )
     if verbose:

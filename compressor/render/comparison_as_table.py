@@ -52,7 +52,7 @@ def _legend(comparison: Comparison) -> str:
     if latency is not None:
         lines.append(
             f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
-            f"{figures.plural(comparison.host.threads, 'thread')}, {figures.printable(comparison.host.cpu)}; "
+            f"{figures.threads(comparison.host.threads)}, {figures.printable(comparison.host.cpu)}; "
             f"int8 path: {figures.printable(comparison.host.int8_path)}."
         )
     if comparison.samples:

@@ -80,3 +80,8 @@ def count_as_fact(name: str, count: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Count a noun: ``1 sample``, ``24 samples``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def threads(count: int) -> str:
+    """Spell a number of threads; 0 leaves it to the runtime."""
+    return plural(count, "thread") if count else "default threads"
