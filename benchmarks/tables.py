@@ -1,0 +1,77 @@
+"""Draw the results for one model as a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+COLUMNS = (
+    "contender",
+    "wall s",
+    "CPU s",
+    "peak RSS MB",
+    "anonymous MB",
+    "output MB",
+    "copies MB",
+    "transposed MB",
+    "max rel",
+    "max rel, any padding",
+    "cosine min",
+    "top-1",
+    "speed",
+)
+
+
+def as_markdown(result: Mapping[str, Any]) -> str:
+    """One row for the original and one for each contender; MB are 10^6 bytes."""
+    lines = [
+        f"### {result['model']}",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---|" + "---:|" * (len(COLUMNS) - 1),
+    ]
+    lines.append(_line("(original)", {}, result["original"]))
+    notes = [f"- {name}: skipped, {reason}" for name, reason in result["skipped"].items()]
+    for name, row in result["contenders"].items():
+        findings = row.get("findings", {})
+        lines.append(_line(name, row["median"], findings))
+        notes += [f"- {name}: {problem}" for problem in _problems(row, findings)]
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> str:
+    right, padded = findings.get("drift_right_padding", {}), findings.get("drift_any_padding", {})
+    latency = findings.get("latency")
+    cells = (
+        name,
+        _number(median.get("wall_seconds"), ".2f"),
+        _number(median.get("cpu_seconds"), ".2f"),
+        _megabytes(median.get("peak_rss_bytes")),
+        _megabytes(median.get("peak_anonymous_bytes")),
+        _megabytes(findings.get("total_bytes")),
+        _megabytes(findings.get("duplicate_bytes")),
+        _megabytes(findings.get("transposed_duplicate_bytes")),
+        _number(right.get("max_rel"), ".1e"),
+        _number(padded.get("max_rel"), ".1e"),
+        _number(padded.get("cosine_min"), ".5f"),
+        _number(padded.get("top1"), ".1%"),
+        _number(latency and latency["original_ms"] / latency["result_ms"], ".2f"),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _problems(row: Mapping[str, Any], findings: Mapping[str, Any]) -> list[str]:
+    codes = {run["exit_code"] for run in row["runs"]} - {0}
+    words = row["runs"][0]["last_words"].splitlines()[-1:] or [""]
+    problems = [f"exit code {code}: {words[0][:200]}" for code in sorted(codes)]
+    if findings.get("refused"):
+        problems.append(f"the result could not be judged: {findings['refused']}")
+    return problems
+
+
+def _megabytes(count: float | None) -> str:
+    return _number(None if count is None else count / 1e6, ".1f")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
