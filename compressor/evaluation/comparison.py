@@ -76,17 +76,20 @@ class Comparison:
         return self.agreeing / self.deciding if self.deciding else None
 
 
-def compare_arrays(original: Array, candidate: Array) -> Comparison:
-    """Compare two arrays of the same type and shape."""
-    identical = _have_same_bytes(original, candidate)
+def compare_arrays(original: Array, candidate: Array, *, undefined: Array | None = None) -> Comparison:
+    """Compare two arrays of the same type and shape.
+
+    Args:
+        original: what is right.
+        candidate: what is judged.
+        undefined: truth values that broadcast to the shape, where floating-point entries count for bit identity only.
+    """
+    identical = Comparison(bit_identical=_have_same_bytes(original, candidate))
     if is_floating(original.dtype):
-        is_decision = original.ndim > 1 and original.shape[-1] > 1
-        found = [_compare_floats(a, b, is_decision=is_decision) for a, b in _blocks(original, candidate)]
-    elif original.dtype.kind in "OUSTb":
-        found = [_compare_entries(original, candidate)]
-    else:
-        found = [_compare_integers(a, b) for a, b in _blocks(original, candidate)]
-    return merge([*found, Comparison(bit_identical=identical)])
+        return merge([*_compare_defined(original, candidate, undefined), identical])
+    if original.dtype.kind in "OUSTb":
+        return merge([_compare_entries(original, candidate), identical])
+    return merge([*(_compare_integers(a, b) for a, b in _blocks(original, candidate)), identical])
 
 
 def merge(found: Sequence[Comparison]) -> Comparison:
@@ -125,12 +128,24 @@ def _have_same_bytes(original: Array, candidate: Array) -> bool:
 def _blocks(original: Array, candidate: Array) -> Iterator[tuple[Array, Array]]:
     """Cut both along the first axis. A row of one entry has no direction: then everything is one row."""
     entries = math.prod(original.shape[1:])
-    if entries < 2 or original.ndim < 2:
+    if entries < 2 or original.ndim < 2 or original.size == 0:
         yield original.reshape(1, -1), candidate.reshape(1, -1)
         return
     step = max(1, _BLOCK_ELEMENTS // entries)
     for start in range(0, original.shape[0], step):
         yield original[start : start + step], candidate[start : start + step]
+
+
+def _compare_defined(original: Array, candidate: Array, undefined: Array | None) -> Iterator[Comparison]:
+    is_decision = original.ndim > 1 and original.shape[-1] > 1 and original.size > 0
+    if undefined is not None:
+        original, candidate = (np.where(undefined, np.zeros_like(a[:1]), a) for a in (original, candidate))
+    for first, second in _blocks(original, candidate):
+        yield _compare_floats(first, second, is_decision=is_decision)
+    if undefined is not None and is_decision:
+        # Entries set to zero agree; that is no merit.
+        ignored = int(np.count_nonzero(np.broadcast_to(undefined, original.shape)[..., 0]))
+        yield Comparison(agreeing=-ignored, deciding=-ignored)
 
 
 def _compare_floats(original: Array, candidate: Array, *, is_decision: bool) -> Comparison:
@@ -142,11 +157,13 @@ def _compare_floats(original: Array, candidate: Array, *, is_decision: bool) -> 
         same = (first == second) | (np.isnan(first) & np.isnan(second))
         unmatched = int(np.count_nonzero(~finite & ~same))
         first, second = np.where(finite, first, 0.0), np.where(finite, second, 0.0)
-    difference = np.abs(first - second)
+    with np.errstate(over="ignore"):  # squares of float64 beyond 1e154: the ratio is then not given
+        difference = np.abs(first - second)
+        signal, noise = float(np.sum(first * first)), float(np.sum(difference * difference))
     return Comparison(
         cosines=_cosines(first, second),
-        signal=float(np.sum(first * first)),
-        noise=float(np.sum(difference * difference)),
+        signal=signal,
+        noise=noise,
         max_abs=float(difference.max(initial=0.0)),
         peak=float(np.abs(first).max(initial=0.0)),
         agreeing=agreeing,

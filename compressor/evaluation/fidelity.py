@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from compressor.evaluation.comparison import Comparison, compare_arrays, merge
-from compressor.evaluation.contract import Array, Outputs, Refusal, Samples
+from compressor.evaluation.contract import Array, Feeds, Outputs, Refusal, Samples
 from compressor.evaluation.leaves import flatten
+from compressor.evaluation.visibility import find_undefined
 from compressor.report import Fidelity, OutputFidelity
 
 
@@ -18,9 +19,10 @@ def measure_fidelity(
 ) -> Fidelity | Refusal:
     """Compare batch by batch; `candidate` may be a stream, of which one batch is held at a time.
 
-    Every entry counts, those at padded positions included: which output positions a mask empties is not written in
-    the graph. Sequences and maps are taken apart and their parts are counted together under the output's name.
-    Entries that are not finite in the original must be the same in the candidate, and take no further part.
+    Every entry counts, those at padded positions included, except the positions that :mod:`visibility` finds
+    undefined; those count for bit identity only. Sequences and maps are taken apart and their parts are counted
+    together under the output's name. Entries that are not finite in the original must be the same in the candidate,
+    and take no further part.
 
     Args:
         original: the original's outputs, one for each batch of `samples`.
@@ -34,13 +36,13 @@ def measure_fidelity(
     """
     found: list[list[Comparison]] = [[] for _ in names]
     runs = 0
-    for expected, actual in zip(original, candidate, strict=False):
+    for feeds, expected, actual in zip(samples.batches, original, candidate, strict=False):
         if isinstance(actual, Refusal):
             return actual
         if len(actual) != len(names) or len(expected) != len(names):
             return Refusal(reason=f"has {len(actual)} outputs, the original has {len(names)}")
         for name, kept, first, second in zip(names, found, expected, actual, strict=True):
-            comparison = _compare_output(name, first, second)
+            comparison = _compare_output(name, first, second, feeds)
             if isinstance(comparison, Refusal):
                 return comparison
             kept.extend(comparison)
@@ -51,26 +53,26 @@ def measure_fidelity(
     return Fidelity(samples=samples.rows, batches=runs, generated=samples.generated, outputs=outputs)
 
 
-def _compare_output(name: str, first: object, second: object) -> list[Comparison] | Refusal:
+def _compare_output(name: str, first: object, second: object, feeds: Feeds) -> list[Comparison] | Refusal:
     """Compare one output of one run, part by part."""
     expected, actual = flatten(first), flatten(second)
     if expected.keys() != actual.keys():
         return Refusal(reason=f"output '{name}' has {len(actual)} parts, the original has {len(expected)}")
     compared: list[Comparison] = []
     for part, array in expected.items():
-        comparison = _compare_part(name + part, array, actual[part])
+        comparison = _compare_part(name + part, array, actual[part], feeds)
         if isinstance(comparison, Refusal):
             return comparison
         compared.append(comparison)
     return compared
 
 
-def _compare_part(name: str, first: Array, second: Array) -> Comparison | Refusal:
+def _compare_part(name: str, first: Array, second: Array, feeds: Feeds) -> Comparison | Refusal:
     if first.dtype != second.dtype:
         return Refusal(reason=f"output '{name}' has type {second.dtype}, the original has {first.dtype}")
     if first.shape != second.shape:
         return Refusal(reason=f"output '{name}' has shape {second.shape}, the original has {first.shape}")
-    comparison = compare_arrays(first, second)
+    comparison = compare_arrays(first, second, undefined=find_undefined(feeds, name, first.shape))
     if comparison.unmatched:
         return Refusal(
             reason=f"output '{name}' has {comparison.unmatched} of {first.size} entries that are not finite in one of "

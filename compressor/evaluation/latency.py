@@ -20,8 +20,8 @@ def measure_latency(sessions: Mapping[str, Session], feeds: Feeds, *, seconds: f
     Args:
         sessions: what to time, by name; they should be open at the same time with the same options.
         feeds: one batch, the same for all.
-        seconds: time to spend on each session, exceeded only where `FEWEST_RUNS` runs take longer; a session slower
-            than that is timed once.
+        seconds: time to spend on each session; up to three times that for `FEWEST_RUNS` runs, and as long as it
+            takes for one.
 
     Returns:
         A figure for each session that ran; one that fails has none.
@@ -35,7 +35,9 @@ def measure_latency(sessions: Mapping[str, Session], feeds: Feeds, *, seconds: f
     deadline = time.perf_counter() + seconds * len(timed)
     names = list(timed)
     for turn in range(MOST_RUNS):
-        if not names or (_is_late(deadline) and (turn >= FEWEST_RUNS or _is_late(deadline + 2 * seconds))):
+        is_over = turn >= FEWEST_RUNS and _is_late(deadline)
+        is_slow = turn >= 1 and _is_late(deadline + 2 * seconds * len(timed))
+        if is_over or is_slow:
             break
         # Every other turn runs backwards, so that none always follows the same neighbour.
         for name in names if turn % 2 == 0 else reversed(names):

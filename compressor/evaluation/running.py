@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from compressor.evaluation.contract import Array, Feeds, Outputs, Refusal, Samples, Session, describe_sizes
+from compressor.model.session import runtime_words
 
 # ONNX Runtime's Python interface knows no NumPy form of these; they travel as the unsigned integers of their bits.
 # (ONNX type number, NumPy type, carrier)
@@ -24,7 +25,7 @@ _FATAL_ONLY = 4
 
 
 def run_batch(session: Session, feeds: Feeds) -> Outputs | Refusal:
-    """Run one batch; a failure inside the runtime comes back as a refusal with its first line."""
+    """Run one batch; a failure inside the runtime comes back as a refusal in its words."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -36,7 +37,7 @@ def run_batch(session: Session, feeds: Feeds) -> Outputs | Refusal:
             return _run_bit_types(session, feeds, options)
         return tuple(session.run(None, dict(feeds), options))
     except Exception as error:  # noqa: BLE001 - the runtime raises plain RuntimeErrors and a dozen types of its own
-        return Refusal(reason=f"does not run on {describe_sizes(feeds)}: {first_line(error)}")
+        return Refusal(reason=f"does not run on {describe_sizes(feeds)}: {runtime_words(error)}")
 
 
 def stream_samples(session: Session, samples: Samples) -> Iterator[Outputs | Refusal]:
@@ -56,12 +57,6 @@ def run_samples(session: Session, samples: Samples) -> tuple[Outputs, ...] | Ref
             return outputs
         kept.append(outputs)
     return tuple(kept)
-
-
-def first_line(error: BaseException) -> str:
-    """Shorten a runtime's message to its first line."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 def _run_bit_types(session: Session, feeds: Feeds, options: Any) -> Outputs:

@@ -58,14 +58,23 @@ def _mask_row(pattern: int, length: int, random: np.random.Generator) -> Array:
     return row
 
 
+def _see_the_past(mask: Array, shape: tuple[int, ...], plan: Plan) -> Array:
+    """Show the last cached step, so that every new step has something to attend to."""
+    if not shape or plan.past == 0 or shape[-1] != plan.past + plan.length:
+        return mask
+    seen: Array = mask.copy()
+    seen[..., plan.past - 1] = 1
+    return seen
+
+
 def _make(spec: InputSpec, shape: tuple[int, ...], plan: Plan, draw: int, random: np.random.Generator) -> Array:
     match spec.kind:
         case Kind.TEXT:
             return random.choice(np.array(_WORDS, dtype=object), size=shape)
         case Kind.MASK:
-            return make_mask(shape, draw, random)
+            return _see_the_past(make_mask(shape, draw, random), shape, plan)
         case Kind.SCORE_MASK:
-            return (1 - make_mask(shape, draw, random)) * _VERY_NEGATIVE
+            return (1 - _see_the_past(make_mask(shape, draw, random), shape, plan)) * _VERY_NEGATIVE
         case Kind.POSITION:
             steps = np.arange(shape[-1]) + plan.past
             return np.broadcast_to(np.minimum(steps, (spec.limit or steps.size + plan.past) - 1), shape)
