@@ -19,7 +19,7 @@ from compressor.model.save import check_output, save
 from compressor.model.size import measure
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.recipe import Recipe
-from compressor.report import Latency, Outcome, Report, Size, Step
+from compressor.report import Outcome, Report, Size, Step
 
 EQUIVALENCE_TOLERANCE = 1e-4
 """Largest relative difference of a pass that claims equality up to rounding.
@@ -77,7 +77,6 @@ def compress(
         source=Path(path),
         output=target,
         original=chain.original,
-        original_latency=chain.original_latency,
         steps=tuple(chain.steps),
         host=describe_host(threads),
         warnings=tuple(warnings),
@@ -127,7 +126,6 @@ class _Chain:
     def __init__(self, *, model: ir.Model, original: Size, judge: Judge | None, tell: Progress) -> None:
         self.model = model
         self.original = original
-        self.original_latency: Latency | None = None
         self.steps: list[Step] = []
         self._size = measure(model)
         self._verdict: Verdict | None = None
@@ -199,8 +197,13 @@ class _Chain:
         if verdict is None:
             self.steps.append(step)
             return
-        self.original_latency = self.original_latency or verdict.original_latency
-        self.steps.append(replace(step, fidelity=verdict.fidelity, latency=verdict.latency))
+        figures = replace(
+            step,
+            fidelity=verdict.fidelity,
+            latency=verdict.latency,
+            original_latency=verdict.original_latency,
+        )
+        self.steps.append(figures)
 
 
 def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict) -> str:

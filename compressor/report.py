@@ -34,7 +34,7 @@ class Size:
         total_bytes: all files of the model together.
         weight_bytes: bytes of weights by ONNX data type name, for example ``{"FLOAT": 4096, "INT8": 512}``.
         metadata_bytes: documentation strings, metadata properties and recorded shapes, which no computation needs.
-        duplicate_bytes: weight bytes that repeat another weight of the same type and shape.
+        duplicate_bytes: weight bytes that repeat another weight of the same type and shape, which any node could read.
     """
 
     total_bytes: int
@@ -64,7 +64,7 @@ class OutputFidelity:
         sqnr_db: signal to quantization noise ratio, 10 log10(sum(x^2) / sum((x - y)^2)); infinity where equal.
         max_abs: largest absolute difference.
         max_rel: largest absolute difference divided by the largest absolute value of the original output.
-        top1_agreement: share of rows whose largest entry along the last axis is the same; None where that has no meaning.
+        top1_agreement: share of rows with the same largest entry along the last axis; None where that has no meaning.
     """
 
     name: str
@@ -150,6 +150,7 @@ class Step:
         size: the model after the step.
         fidelity: the model after the step against the original; None where nothing was run.
         latency: the model after the step; None where nothing was timed.
+        original_latency: the original, timed in turns with it.
         seconds: time of the pass itself, without measuring.
     """
 
@@ -161,7 +162,15 @@ class Step:
     reason: str = ""
     fidelity: Fidelity | None = None
     latency: Latency | None = None
+    original_latency: Latency | None = None
     seconds: float = 0.0
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than the original; both were timed in turns, so noise falls on both."""
+        if self.latency is None or self.original_latency is None or not self.latency.median_ms:
+            return None
+        return self.original_latency.median_ms / self.latency.median_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +199,6 @@ class Report:
         source: the model that was read.
         output: the main file written, or None where nothing was.
         original: the source's size.
-        original_latency: the source's time per run, where it was timed.
         steps: the passes, in order.
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
@@ -202,7 +210,6 @@ class Report:
     original: Size
     steps: tuple[Step, ...]
     host: Host
-    original_latency: Latency | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -215,6 +222,11 @@ class Report:
     def ratio(self) -> float:
         """How many times smaller the result is."""
         return self.original.total_bytes / max(1, self.final.total_bytes)
+
+    @property
+    def original_latency(self) -> Latency | None:
+        """The source's time per run, as first timed."""
+        return next((step.original_latency for step in self.steps if step.original_latency is not None), None)
 
     @property
     def is_verified(self) -> bool:

@@ -24,9 +24,7 @@ def measure(model: ir.Model) -> Size:
         total_bytes=layout.total_bytes,
         weight_bytes=dict(by_type.most_common()),
         metadata_bytes=_metadata_bytes(onnx.ModelProto.FromString(layout.skeleton)),
-        duplicate_bytes=sum(
-            tensor_bytes(group[0].tensor) * (len(group) - 1) for group in equal_groups(held, lambda item: item.tensor)
-        ),
+        duplicate_bytes=_duplicate_bytes([item.tensor for item in held if item.read_as is not None]),
     )
 
 
@@ -35,6 +33,11 @@ def tensor_bytes(tensor: ir.TensorProtocol) -> int:
     if isinstance(tensor, ir.StringTensor):
         return sum(len(bytes(text)) for text in tensor.string_data())
     return int(tensor.nbytes)
+
+
+def _duplicate_bytes(tensors: list[ir.TensorProtocol]) -> int:
+    groups = equal_groups(tensors, lambda tensor: tensor)
+    return sum(tensor_bytes(group[0]) * (len(group) - 1) for group in groups)
 
 
 def _metadata_bytes(proto: onnx.ModelProto) -> int:

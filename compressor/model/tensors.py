@@ -37,6 +37,15 @@ class Held:
         output = self.node.outputs[0].name if self.node.outputs else ""
         return f"{self.node.op_type} {self.node.name or output}"
 
+    @property
+    def read_as(self) -> ir.Value | None:
+        """The value through which any node can read the tensor; None where it is its own node's alone."""
+        if self.value is not None:
+            return self.value
+        assert self.node is not None
+        is_constant = self.node.op_type == "Constant" and self.node.domain == "" and self.attribute == "value"
+        return self.node.outputs[0] if is_constant else None
+
     def replace(self, tensor: ir.TensorProtocol) -> None:
         """Hold another tensor of the same type and shape instead."""
         if self.value is not None:

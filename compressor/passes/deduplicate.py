@@ -71,7 +71,7 @@ class _Scope:
         self.inner_names = {value.name for graph in root.subgraphs() for value in _values(graph)}
 
     def merge(self) -> None:
-        copies = [copy for held in tensors_below(self.root) if (copy := _copy(held)) is not None]
+        copies = [_Copy(held, value) for held in tensors_below(self.root) if (value := held.read_as) is not None]
         for group in equal_groups(copies, lambda copy: copy.held.tensor):
             self._merge_group([copy for copy in group if self._is_free(copy)])
         if self.renamed:
@@ -163,16 +163,6 @@ class _Scope:
                 names = value.meta.get(_ANNOTATION)
                 if names:
                     value.meta[_ANNOTATION] = {key: self.renamed.get(name, name) for key, name in names.items()}
-
-
-def _copy(held: Held) -> _Copy | None:
-    """What other nodes can read; a tensor in any other attribute is its node's own."""
-    if held.value is not None:
-        return _Copy(held, held.value)
-    assert held.node is not None
-    if held.node.op_type == "Constant" and held.node.domain == "" and held.attribute == "value":
-        return _Copy(held, held.node.outputs[0])
-    return None
 
 
 def _move_to_front(copy: _Copy) -> None:
