@@ -85,8 +85,8 @@ def _row(step: Step, before: Size, original: Size) -> list[Text]:
 
 def _legend(report: Report, verbose: bool) -> Text:
     lines = [
-        f"{figures.SIZE_UNITS}; change: against the row above; (ratio) and drift: against the",
-        "original, the worst of all outputs and samples.",
+        f"{figures.SIZE_UNITS}. Change: against the row above. Ratio (in brackets) and drift: against the "
+        "original; drift is the worst of all outputs and samples."
     ]
     latency = report.original_latency
     if latency is not None:
@@ -120,7 +120,7 @@ def _weighing(weight_bytes: int) -> str:
 
 
 def _time(latency: Latency | None) -> str:
-    return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED.replace(" ", "\n")
+    return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED
 
 
 def _versions(host: Host) -> str:

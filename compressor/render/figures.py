@@ -61,20 +61,25 @@ def difference(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Spell a time of one run with three digits or so."""
-    if value < 1:
-        return f"{value:.3f} ms"
+    """Spell the time of one run with about three digits."""
+    if value < 0.1:
+        return f"{value:.4f} ms"
     return f"{value:.2f} ms" if value < 100 else f"{value:,.0f} ms"
 
 
 def seconds(value: float) -> str:
-    """Spell a wall time."""
-    return f"{value:.2f} s" if value < 10 else f"{value:,.0f} s"
+    """Spell a wall time; what is too short to see is called that."""
+    if value < 0.01:
+        return "< 0.01 s"
+    return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
 
 
 def count_as_fact(name: str, count: int) -> str:
-    """Read ``initializers_merged``, 77 as a fact: ``77 initializers merged``."""
-    return f"{count:,} {printable(name).replace('_', ' ')}"
+    """Read ``initializers_merged``, 77 as a fact: ``77 initializers merged``; one of them loses its plural."""
+    noun, *rest = printable(name).split("_")
+    if count == 1 and noun.endswith("s") and not noun.endswith(("ss", "as", "is", "us")):
+        noun = noun[:-1]
+    return " ".join([f"{count:,}", noun, *rest])
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,7 +16,7 @@ from compressor.render.as_table import left_alone
 from compressor.render.findings import counts_of
 
 ROWS_SHOWN = 8
-"""Rows of each list; the rest is counted. ``--json`` has them all."""
+"""Rows of each list; the rest is counted."""
 
 
 def inspection_as_table(inspection: Inspection, *, verbose: bool = False) -> RenderableType:
@@ -29,8 +29,10 @@ def inspection_as_table(inspection: Inspection, *, verbose: bool = False) -> Ren
         _section(
             "what the weights are for", _shares(inspection.consumer_bytes, inspection.size.all_weight_bytes, rows)
         ),
-        _section(_count_of("largest weights", inspection.weights), _largest(inspection.largest, rows)),
-        _section(_count_of("nodes", sum(inspection.operators.values())), Text(_operators(inspection.operators, rows))),
+        _section(f"largest of {figures.plural(inspection.weights, 'weight')}", _largest(inspection.largest, rows)),
+        _section(
+            figures.plural(sum(inspection.operators.values()), "node"), Text(_operators(inspection.operators, rows))
+        ),
         _section("exact copies", _duplicates(inspection.duplicates, rows)),
         _section("what each pass would do", _forecast(inspection, verbose)),
         *(Text(f"warning: {figures.printable(text)}\n", style="yellow") for text in inspection.warnings),
@@ -52,10 +54,6 @@ def _heading(inspection: Inspection) -> RenderableType:
 
 def _section(title: str, content: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold"), Padding(content, (0, 0, 1, 2)))
-
-
-def _count_of(noun: str, count: int) -> str:
-    return f"{noun} ({count:,} in all)"
 
 
 def _interface(inspection: Inspection) -> Table:

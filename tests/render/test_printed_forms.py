@@ -1,0 +1,104 @@
+"""Each printed form against a text that was read once; see the fixture `golden` for how to renew one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
+from rich.console import RenderableType
+
+from compressor.comparison import Comparison
+from compressor.inspection import Inspection
+from compressor.render.as_markdown import MARK, report_as_markdown
+from compressor.render.as_table import report_as_table
+from compressor.render.comparison_as_table import comparison_as_table
+from compressor.render.inspection_as_table import inspection_as_table
+from compressor.report import Report, Skip
+
+Golden: TypeAlias = Callable[[str, str], None]
+Printed: TypeAlias = Callable[[RenderableType], str]
+
+
+def test_report_reads_well_at_80_columns(report: Report, printed: Printed, golden: Golden) -> None:
+    golden("report.txt", printed(report_as_table(report)))
+
+
+def test_verbose_report_unfolds_every_candidate(report: Report, printed: Printed, golden: Golden) -> None:
+    golden("report_verbose.txt", printed(report_as_table(report, verbose=True)))
+
+
+def test_unverified_report_claims_nothing(unverified_report: Report, printed: Printed, golden: Golden) -> None:
+    golden("report_unverified.txt", printed(report_as_table(unverified_report)))
+
+
+def test_report_as_markdown(report: Report, golden: Golden) -> None:
+    golden("report.md", report_as_markdown(report))
+
+
+def test_comparison_reads_well_at_80_columns(comparison: Comparison, printed: Printed, golden: Golden) -> None:
+    golden("comparison.txt", printed(comparison_as_table(comparison)))
+
+
+def test_comparison_of_models_that_cannot_be_run(comparison: Comparison, printed: Printed, golden: Golden) -> None:
+    failed = replace(
+        comparison,
+        checks=(replace(comparison.checks[1], holds=False, finding="the original has a; the candidate has b"),),
+        samples="",
+        fidelity=None,
+        original_latency=None,
+        candidate_latency=None,
+        warnings=(),
+    )
+    golden("comparison_failed.txt", printed(comparison_as_table(failed)))
+
+
+def test_inspection_reads_well_at_80_columns(inspection: Inspection, printed: Printed, golden: Golden) -> None:
+    golden("inspection.txt", printed(inspection_as_table(inspection)))
+
+
+def test_verbose_inspection_hides_nothing(inspection: Inspection, printed: Printed) -> None:
+    text = printed(inspection_as_table(inspection, verbose=True))
+    assert "Operator9" in text
+    assert "albert.layer.9.ffn.weight" in text
+    assert "bias, 3.1 kB" in text
+    assert "other operators" not in text
+    assert "more like it" not in text
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_no_line_is_wider_than_the_terminal(
+    report: Report, printed: Printed, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed_lines = printed  # clears the environment first
+    monkeypatch.setenv("COLUMNS", columns)
+    assert max(map(len, printed_lines(report_as_table(report)).splitlines())) <= int(columns)
+
+
+def test_a_long_list_of_reasons_is_cut_and_counted(report: Report, printed: Printed) -> None:
+    skips = tuple(Skip(candidate=f"n{i}", reason=f"reason {'x' * i}") for i in range(9))
+    one = replace(report, steps=(replace(report.steps[0], skipped=skips),))
+    assert "and 3 more reasons (-v shows all)" in printed(report_as_table(one))
+    assert "more reasons" not in printed(report_as_table(one, verbose=True))
+
+
+def test_names_with_markup_or_escapes_are_printed_as_they_are(report: Report, printed: Printed) -> None:
+    hostile = Skip(candidate="[red]x[/red]\x1b[2J", reason="is [bold]odd\x07")
+    one = replace(report, steps=(replace(report.steps[0], skipped=(hostile,)),), warnings=("[v2]\x1b]0;title\x07",))
+    text = printed(report_as_table(one, verbose=True))
+    assert "[red]x[/red]\\x1b[2J" in text
+    assert "is [bold]odd\\x07" in text
+    assert "[v2]\\x1b]0;title\\x07" in text
+    assert "\x1b" not in text
+
+
+def test_markdown_cannot_be_broken_by_names(report: Report) -> None:
+    step = replace(report.steps[0], counts={}, reason="left | right <script> `x`\n# title")
+    text = report_as_markdown(replace(report, steps=(step,)))
+    row = next(line for line in text.splitlines() if line.startswith("| deduplicate"))
+    assert "left \\| right \\<script\\> \\`x\\`\\\\n\\# title" in row
+
+
+def test_markdown_can_be_told_from_other_files(report: Report) -> None:
+    assert report_as_markdown(report).startswith(MARK)
