@@ -22,7 +22,8 @@ Probe = Callable[[Feeds], Refusal | None]
 ENOUGH_ROWS = 8
 MOST_BATCHES = 8
 MOST_ELEMENTS = 1 << 24
-"""Elements of one batch: 64 MB of float32."""
+"""Elements of one batch where there is a choice: 64 MB of float32."""
+FAR_TOO_MANY_ELEMENTS = 1 << 27
 WIDE_OUTPUT = 100_000
 """Entries along an output's last axis (a vocabulary) from which shorter inputs are made."""
 PATIENCE_SECONDS = 30.0
@@ -86,6 +87,8 @@ def generate_samples(
         return Samples(batches=({},), generated=True, description="one run: the model has no inputs")
     draft = _Draft(specs=specs, roles=assign_roles(specs), seed=seed)
     plans = _first_choice(model, specs)
+    if draft.elements(plans[0]) > FAR_TOO_MANY_ELEMENTS:
+        return Refusal(reason=f"one batch of inputs would have {draft.elements(plans[0]):,} numbers")
     return _search(draft, plans, probe or _accept, time.monotonic() + patience)
 
 
@@ -115,8 +118,8 @@ class _Draft:
     def shapes(self, plan: Plan) -> tuple[tuple[int, ...], ...]:
         return tuple(choose_shape(spec, self.roles, plan) for spec in self.specs)
 
-    def is_small(self, plan: Plan) -> bool:
-        return sum(math.prod(shape) for shape in self.shapes(plan)) <= MOST_ELEMENTS
+    def elements(self, plan: Plan) -> int:
+        return sum(math.prod(shape) for shape in self.shapes(plan))
 
     def make(self, plan: Plan, draw: int) -> Feeds:
         random = np.random.default_rng((self.seed, draw))
@@ -141,7 +144,10 @@ _Made: TypeAlias = tuple[Plan, Feeds]
 
 def _first_choice(model: ir.Model, specs: Sequence[InputSpec]) -> tuple[Plan, ...]:
     shapes = [value.shape for value in model.graph.outputs if value.shape is not None and len(value.shape) > 0]
-    is_wide = any(isinstance(shape[-1], int) and shape[-1] >= WIDE_OUTPUT for shape in shapes)
+    widths = [shape[-1] for shape in shapes]
+    # An output of unknown width may be as wide as the table of words.
+    tables = [spec.limit or 0 for spec in specs] if any(not isinstance(width, int) for width in widths) else []
+    is_wide = max([*(width for width in widths if isinstance(width, int)), *tables], default=0) >= WIDE_OUTPUT
     plans = _WIDE_CHOICE if is_wide else _FIRST_CHOICE
     return (*plans, _DECODING_STEP) if any(spec.kind is Kind.CACHE for spec in specs) else plans
 
@@ -179,7 +185,7 @@ def _try_plans(
     seen: set[tuple[tuple[int, ...], ...]] = set()
     for draw, plan in enumerate(plans):
         shapes = draft.shapes(plan)
-        is_spare = shapes in seen or time.monotonic() > deadline or not draft.is_small(plan)
+        is_spare = shapes in seen or time.monotonic() > deadline or draft.elements(plan) > MOST_ELEMENTS
         if seen and is_spare:
             continue
         seen.add(shapes)
@@ -196,7 +202,7 @@ def _first_running(draft: _Draft, probe: Probe, deadline: float) -> list[_Made]:
     for plan in _LAST_RESORT:
         if time.monotonic() > deadline:
             return []
-        feeds = draft.try_out(plan, 0, probe) if draft.is_small(plan) else None
+        feeds = draft.try_out(plan, 0, probe) if draft.elements(plan) <= MOST_ELEMENTS else None
         if isinstance(feeds, dict):
             neighbours = tuple(replace(plan, batch=batch) for batch in (1, 3) if batch != plan.batch)
             return [(plan, feeds), *_try_plans(draft, neighbours, probe, deadline)[0]]

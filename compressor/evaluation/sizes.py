@@ -20,6 +20,7 @@ class Role(Enum):
     PAST = auto()
     TOTAL = auto()
     SIDE = auto()
+    LATENT_SIDE = auto()
     CHOICES = auto()
     CHANNELS = auto()
 
@@ -53,6 +54,8 @@ class Plan:
             Role.PAST: self.past,
             Role.TOTAL: self.past + self.length,
             Role.SIDE: self.side,
+            # Attention over a latent image grows with the fourth power of its side.
+            Role.LATENT_SIDE: self.side // 7,
             Role.CHOICES: 2,
             Role.CHANNELS: 3,
         }[role]
@@ -84,6 +87,8 @@ def assign_roles(specs: Sequence[InputSpec]) -> dict[str, Role]:
                 roles[axis] = role_by_name(axis) or _role_by_place(spec, position)
     for axis in roles:
         users = [spec for spec in specs if axis in spec.axes]
+        if roles[axis] is Role.SIDE and any(_is_latent(spec) for spec in users):
+            roles[axis] = Role.LATENT_SIDE
         if roles[axis] is not Role.LENGTH:
             continue
         # A length that only caches have is the cache's length; the encoder's side of a cache is not.
@@ -115,8 +120,8 @@ def _size(axis: int | str, roles: Mapping[str, Role], plan: Plan) -> int:
         return plan.size(roles[axis])
     try:
         return max(0, _evaluate(ast.parse(axis, mode="eval").body, roles, plan))
-    except (SyntaxError, ValueError, ZeroDivisionError):
-        return plan.length
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        return plan.length  # not a sum after all, or one that Python's parser gives up on
 
 
 def _evaluate(node: ast.expr, roles: Mapping[str, Role], plan: Plan) -> int:
@@ -143,9 +148,14 @@ def _evaluate(node: ast.expr, roles: Mapping[str, Role], plan: Plan) -> int:
 def _role_by_place(spec: InputSpec, position: int) -> Role:
     if position == 0:
         return Role.BATCH
-    if spec.kind is Kind.IMAGE:
-        return Role.SIDE if position > 1 or spec.axes[-1] in (1, 3, 4) else Role.CHANNELS
+    if spec.kind is Kind.IMAGE or "pixel" in spec.name:
+        return Role.SIDE if spec.kind is not Kind.IMAGE or position > 1 or spec.axes[-1] in (1, 3, 4) else Role.CHANNELS
     return Role.LENGTH
+
+
+def _is_latent(spec: InputSpec) -> bool:
+    """Images that an encoder has made small have 4 channels or more."""
+    return len(spec.axes) == 4 and (spec.axes[1] == 4 or "latent" in spec.name)
 
 
 def _is_expression(axis: str) -> bool:

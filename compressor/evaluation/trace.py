@@ -62,7 +62,10 @@ _MASK_INPUTS: set[tuple[str, int]] = {
 _COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _PLAIN = {"Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Dropout"}
 _GENERATORS = {"BeamSearch", "GreedySearch", "Sampling"}
+# Elsewhere an operator of a known name may mean anything.
+_DOMAINS = {"", "ai.onnx", "com.microsoft", "org.pytorch.aten"}
 _LIMIT = 20_000
+_FEW = 64
 
 
 @dataclass(slots=True)
@@ -125,45 +128,49 @@ def constant_integer(value: ir.Value | None) -> int | None:
 
 
 def _note_use(found: Uses, node: ir.Node, position: int, offset: int) -> None:
+    if node.domain not in _DOMAINS:
+        return
     kind = (node.op_type, position)
     table = _TABLES.get(kind, _ROTARY_TABLES.get((node.domain.removeprefix("ai.onnx"), *kind)))
     if table is not None:
-        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
-        size = _axis_size(node.inputs[table], axis)
+        size = _axis_size(_input(node, table), _integer(node, "axis", 0))
         found.limit_index(size - offset if size is not None else None)
     if kind == ("OneHot", 0):
-        depth = constant_integer(node.inputs[1])
+        depth = constant_integer(_input(node, 1))
         found.limit_index(depth - offset if depth is not None else None)
     if node.op_type in _GENERATORS and position == 0 and "vocab_size" in node.attributes:
-        found.limit_index(node.attributes["vocab_size"].as_int())
+        found.limit_index(_integer(node, "vocab_size", 0))
     if kind in _MASK_INPUTS or _is_one_minus(node, position) or _is_cast_to_bool(node):
         found.is_switch = True
     if node.op_type in _COMPARISONS:
-        constant = constant_integer(node.inputs[1 - position])
+        constant = constant_integer(_input(node, 1 - position))
         found.is_switch |= constant in (0, 1)
         if constant is not None and node.op_type == "Equal":
             found.compared_to.append(constant - offset)
     if kind in {("MultiHeadAttention", 5), ("Attention", 5)}:
         found.is_added_to_scores = True
-    if node.op_type == "Add" and constant_integer(node.inputs[1 - position]) is None:
-        found.is_added_to_scores |= _reaches_softmax(node.outputs[0], hops=4)
+    if node.op_type == "Add" and constant_integer(_input(node, 1 - position)) is None:
+        found.is_added_to_scores |= _reaches_softmax(node.outputs[0])
 
 
 def _is_one_minus(node: ir.Node, position: int) -> bool:
-    return node.op_type == "Sub" and position == 1 and constant_integer(node.inputs[0]) == 1
+    return node.op_type == "Sub" and position == 1 and constant_integer(_input(node, 0)) == 1
 
 
 def _is_cast_to_bool(node: ir.Node) -> bool:
-    return node.op_type == "Cast" and node.attributes["to"].as_int() == ir.DataType.BOOL.value
+    return node.op_type == "Cast" and _integer(node, "to", 0) == ir.DataType.BOOL.value
 
 
-def _reaches_softmax(value: ir.Value, *, hops: int) -> bool:
-    for use in value.uses():
-        if use.node.op_type == "Softmax":
+def _reaches_softmax(value: ir.Value) -> bool:
+    """Look a few operators ahead; scores are masked right before they are normalized."""
+    ahead, seen = [value], {id(value)}
+    for _ in range(5):
+        uses = [use for reached in ahead for use in reached.uses()][:_FEW]
+        if any(use.node.op_type == "Softmax" for use in uses):
             return True
-        is_carrier = use.node.op_type == "Add" or use.idx in _CARRIERS.get(use.node.op_type, ())
-        if hops and is_carrier and _reaches_softmax(use.node.outputs[0], hops=hops - 1):
-            return True
+        carriers = [u for u in uses if u.node.op_type == "Add" or u.idx in _CARRIERS.get(u.node.op_type, ())]
+        ahead = [output for use in carriers for output in use.node.outputs if id(output) not in seen]
+        seen.update(map(id, ahead))
     return False
 
 
@@ -173,21 +180,39 @@ def _carried(model: ir.Model, node: ir.Node, position: int) -> Iterator[tuple[ir
     if function is not None:
         if position < len(function.inputs):
             yield function.inputs[position], 0
+    elif node.op_type in {"Loop", "Scan", *_GENERATORS}:
+        yield from _carried_into_bodies(node, position)
+    elif node.domain not in _DOMAINS:
         return
-    bodies = [a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH]
-    if node.op_type in {"Loop", "Scan", *_GENERATORS}:
-        for body in bodies:
-            if position < len(body.inputs):
-                yield body.inputs[position], 0
-        return
-    if position in _CARRIERS.get(node.op_type, ()):
+    elif position in _CARRIERS.get(node.op_type, ()):
         yield from ((output, 0) for output in node.outputs)
-    if node.op_type == "Mul" and all(constant_integer(factor) is None for factor in node.inputs):
+    elif node.op_type == "Mul" and all(constant_integer(factor) is None for factor in node.inputs):
         yield node.outputs[0], 0  # ids times mask
-    if node.op_type in {"Add", "Sub"}:
-        constant = constant_integer(node.inputs[1 - position])
-        if constant is not None and (node.op_type == "Add" or position == 0):
+    elif node.op_type == "Add" or (node.op_type == "Sub" and position == 0):
+        constant = constant_integer(_input(node, 1 - position))
+        if constant is not None:
             yield node.outputs[0], constant if node.op_type == "Add" else -constant
+
+
+def _carried_into_bodies(node: ir.Node, position: int) -> Iterator[tuple[ir.Value, int]]:
+    """Inputs of a body stand in the order of the node's, except that a Loop's first is its number of rounds."""
+    if node.op_type == "Loop" and position == 0:
+        return
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH and position < len(attribute.as_graph().inputs):
+            yield attribute.as_graph().inputs[position], 0
+
+
+def _input(node: ir.Node, position: int) -> ir.Value | None:
+    return node.inputs[position] if 0 <= position < len(node.inputs) else None
+
+
+def _integer(node: ir.Node, name: str, default: int) -> int:
+    """Read an integer attribute; inside functions it may be a reference to one of the call's."""
+    attribute = node.attributes.get(name)
+    if attribute is None or attribute.is_ref() or attribute.type != ir.AttributeType.INT:
+        return default
+    return attribute.as_int()
 
 
 def _axis_size(value: ir.Value | None, axis: int, depth: int = 8) -> int | None:
@@ -204,19 +229,20 @@ def _axis_size(value: ir.Value | None, axis: int, depth: int = 8) -> int | None:
     if node is None:
         return None
     if node.op_type in {"Identity", "Cast", "DequantizeLinear", "Dropout", "Mul", "Div"}:
-        return _axis_size(node.inputs[0], axis, depth - 1)
-    if node.op_type == "Transpose" and "perm" in node.attributes:
-        return _axis_size(node.inputs[0], node.attributes["perm"].as_ints()[axis], depth - 1)
+        return _axis_size(_input(node, 0), axis, depth - 1)
+    if node.op_type == "Transpose" and "perm" in node.attributes and not node.attributes["perm"].is_ref():
+        order = node.attributes["perm"].as_ints()
+        return _axis_size(_input(node, 0), order[axis], depth - 1) if -len(order) <= axis < len(order) else None
     return None
 
 
 def _note_sizes(found: Uses, node: ir.Node, position: int) -> None:
     """Note what the weight beside the input says about its shape."""
-    weight = node.inputs[1] if len(node.inputs) > 1 else None
-    if position != 0 or weight is None:
+    weight = _input(node, 1)
+    if position != 0 or weight is None or node.domain not in _DOMAINS:
         return
     if node.op_type in {"Conv", "ConvTranspose", "ConvInteger"}:
-        groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+        groups = _integer(node, "group", 1)
         channels = _axis_size(weight, 0) if node.op_type == "ConvTranspose" else _axis_size(weight, 1)
         if channels is not None:
             found.sizes[1] = channels * (1 if node.op_type == "ConvTranspose" else groups)
@@ -228,8 +254,7 @@ def _note_sizes(found: Uses, node: ir.Node, position: int) -> None:
         _set_size(found, -1, _axis_size(weight, 0 if _rank(weight) == 1 else -2))
     if node.op_type == "Gemm":
         found.rank = 2
-        transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
-        _set_size(found, 1, _axis_size(weight, 1 if transposed else 0))
+        _set_size(found, 1, _axis_size(weight, 1 if _integer(node, "transB", 0) else 0))
     if node.op_type in {"LayerNormalization", "SkipLayerNormalization"}:
         _set_size(found, -1, _axis_size(weight, -1))
     if node.op_type == "BatchNormalization":

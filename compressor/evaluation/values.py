@@ -79,8 +79,8 @@ def _make(spec: InputSpec, shape: tuple[int, ...], plan: Plan, draw: int, random
             steps = np.arange(shape[-1]) + plan.past
             return np.broadcast_to(np.minimum(steps, (spec.limit or steps.size + plan.past) - 1), shape)
         case Kind.LENGTH:
-            full = spec.limit or plan.length
-            return np.where(np.arange(shape[0]) == 0, full, random.integers(1, full + 1, size=shape))
+            lengths = random.integers(1, max(1, plan.length) + 1, size=shape)
+            return np.where(np.arange(shape[0]) == 0, plan.length, lengths)
         case Kind.SWITCH:
             return np.full(shape, plan.past > 0 if "cache" in spec.name or "past" in spec.name else draw % 2 == 0)
         case Kind.SETTING:

@@ -326,3 +326,80 @@ def test_model_without_inputs_is_run_once() -> None:
     model = parse("""<ir_version: 8, opset_import: ["" : 17]>
         g () => (float[1] y) { y = Constant<value = float[1] {1.0}>() }""")
     assert made(model).batches == ({},)
+
+
+def test_inputs_too_large_for_memory_are_refused_unmade() -> None:
+    model = parse("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1000000, 1000000] x) => (float[1000000, 1000000] y) { y = Identity(x) }""")
+    refusal = generate_samples(model)
+    assert isinstance(refusal, Refusal)
+    assert "1,000,000,000,000" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    "name", ["((" * 5000, "9**9**9", "a+", "__import__('os').abort()", "1/0 + n", "-", "batch\n+1"]
+)
+def test_axis_names_are_never_more_than_sizes(name: str) -> None:
+    model = parse("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n, 2] x) => (float[n, 2] y) { y = Identity(x) }""")
+    model.graph.inputs[0].shape = ir.Shape([name, 2])
+    assert made(model).rows >= 8
+
+
+def test_latent_images_stay_small() -> None:
+    model = parse("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n, 4, height, width] sample) => (float[n, 4, height, width] y) { y = Identity(sample) }""")
+    assert {batch["sample"].shape[2:] for batch in made(model).batches} == {(32, 32)}
+
+
+def test_float_mask_added_to_scores_is_zero_or_very_negative() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n, s] attention_mask, float[n, s] scores) => (float[n, s] y) {
+            masked = Add(scores, attention_mask)
+            y = Softmax(masked)
+        }"""
+    values = np.concatenate([batch["attention_mask"].reshape(-1) for batch in made(parse(text)).batches])
+    assert set(values) == {0.0, -10000.0}
+    multiplied = text.replace("Add(", "Mul(")
+    values = np.concatenate([batch["attention_mask"].reshape(-1) for batch in made(parse(multiplied)).batches])
+    assert set(values) == {0.0, 1.0}
+
+
+def test_setting_takes_the_constant_it_is_compared_with() -> None:
+    model = parse("""<ir_version: 8, opset_import: ["" : 17]>
+        g (int64 sr, float[n, 2] x) => (float[n, 2] y) <int64 rate = {16000}> {
+            known = Equal(sr, rate)
+            y = If (known) <
+                then_branch = p () => (float[n, 2] t) { t = Neg(x) },
+                else_branch = q () => (float[n, 2] e) { e = Identity(x) }
+            >
+        }""")
+    assert {batch["sr"].item() for batch in made(model).batches} == {16000}
+
+
+def test_positions_count_up_from_the_cache_and_stay_in_their_table() -> None:
+    model = parse(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (int64[n, s] position_ids, float[n, 2, past, 4] past_key) => (float[n, s, 2] y, float[n, 2, past, 4] z) {
+            y = Gather(table, position_ids)
+            z = Identity(past_key)
+        }""",
+        table=(20, 2),
+    )
+    for batch in made(model).batches:
+        first = batch["past_key"].shape[2]
+        wanted = np.minimum(np.arange(first, first + batch["position_ids"].shape[1]), 19)
+        assert (batch["position_ids"] == wanted).all()
+
+
+def test_operators_of_unknown_domains_teach_nothing() -> None:
+    model = parse("""<ir_version: 8, opset_import: ["" : 17, "their.own" : 1]>
+        g (int64[n, s] ids) => (float[n, s] y) {
+            y = their.own.Gather(ids)
+            b = their.own.Add(ids)
+            c = their.own.Equal(ids)
+            d = their.own.Cast(ids)
+        }""")
+    samples = generate_samples(model)
+    assert isinstance(samples, Samples)
+    assert samples.batches[0]["ids"].dtype == np.int64
