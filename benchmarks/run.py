@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, Contender
+from contenders import CONTENDERS, Contender, data_of
 from measure import Usage, run
 from tables import as_markdown
 
@@ -75,9 +75,8 @@ def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: fl
     (folder / "out").mkdir()
     copy, out = folder / "in" / model.name, folder / "out" / model.name
     shutil.copyfile(model, copy)  # also leaves the input in the page cache, for every contender alike
-    data = model.with_name(model.name + ".data")
-    if data.exists():
-        shutil.copyfile(data, copy.with_name(data.name))
+    if data_of(model).exists():
+        shutil.copyfile(data_of(model), data_of(copy))
     os.sync()  # no contender pays for writes of the one before
     command = contender.command(copy, out)
     return run(command, folder=folder, environment=_environment(), timeout_seconds=timeout_seconds), out, copy
@@ -90,7 +89,8 @@ def judge(original: Path, result: Path, options: argparse.Namespace) -> dict[str
         command, capture_output=True, text=True, check=False, env=_environment(), timeout=options.timeout
     )
     if done.returncode:
-        return {"refused": f"judging failed: {done.stderr.strip().splitlines()[-1][:300]}"}
+        reason = done.stderr.strip().splitlines()[-1].replace(f"{result.parent}{os.sep}", "")
+        return {"refused": f"judging failed: {reason[:300]}"}
     findings: dict[str, Any] = json.loads(done.stdout)
     return findings
 
