@@ -34,7 +34,8 @@ class DecodedWeight(Role):
 
 def match_float_operator(use: Use) -> Role | None:
     """Read a use as the weight of an operator with one axis of output channels; None where it is not."""
-    axes = _OPERATORS.get((use.node.domain, use.node.op_type, use.index))
+    operator = (use.node.domain, use.node.op_type)
+    axes = _OPERATORS.get((*operator, use.index), _ANY_INPUT.get(operator))
     if axes is None:
         return None
     return DecodedWeight(use, use.view.stored_axes(*axes(use)), frozenset(range(len(use.view.stored))))
@@ -47,7 +48,7 @@ def _channels(*axes: int) -> Callable[[Use], tuple[int, ...]]:
 def _last(use: Use) -> tuple[int, ...]:
     """All axes but the one summed over, in front of the last."""
     rank = len(use.view.shape)
-    return tuple(axis for axis in range(rank) if axis != rank - 2 or rank == 1)
+    return tuple(axis for axis in range(rank) if axis != rank - 2) if rank > 1 else ()
 
 
 def _rows(use: Use) -> tuple[int, ...]:
@@ -84,4 +85,11 @@ _OPERATORS: Mapping[tuple[str, str, int], Callable[[Use], tuple[int, ...]]] = {
     ("com.microsoft", "EmbedLayerNormalization", 3): _channels(0),
     ("com.microsoft", "EmbedLayerNormalization", 4): _channels(0),
     ("com.microsoft", "FusedConv", 1): _channels(0),
+    ("com.microsoft", "FusedMatMul", 1): _last,
+    ("", "Slice", 0): _rows,
+    ("", "Split", 0): _rows,
+    ("", "Squeeze", 0): _rows,
+    ("", "Unsqueeze", 0): _rows,
 }
+
+_ANY_INPUT: Mapping[tuple[str, str], Callable[[Use], tuple[int, ...]]] = {("", "Concat"): _last}

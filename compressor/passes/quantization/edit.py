@@ -72,12 +72,12 @@ class Edit:
             self._operators[key] = self.insert(before, op_type, inputs, name, attributes)[0]
         return self._operators[key]
 
-    def quantize_activation(self, value: ir.Value, before: ir.Node) -> Activation:
+    def quantize_activation(self, value: ir.Value, dtype: ir.DataType, before: ir.Node) -> Activation:
         """Quantize an activation where `before` stands, or find it quantized for an earlier node of that graph."""
         key = (before.graph, value)
         if key not in self._activations:
             source = value
-            if value.dtype is not None and value.dtype != FLOAT:
+            if dtype != FLOAT:
                 source = self.insert_once(before, "Cast", [value], f"{value.name}_float", {"to": FLOAT.value})
             integers, scale, zero_point = self.insert(
                 before, "DynamicQuantizeLinear", [source], f"{value.name}_uint8", outputs=3

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones
 from compressor.passes.quantization.weights import Use
+
+SHORT_ROW = 16
+"""Elements under which a row is not worth four bytes of scale; such a table is scaled by column."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,9 @@ def match_gather(use: Use) -> Role | None:
     if given is not None and given.is_ref():
         return None
     axis, view = _axis(use), use.view
-    return IntegerGather(use, view.stored_axes(axis), view.stored_axes(*range(axis, len(view.shape))))
+    own, inner = view.stored_axes(axis), view.stored_axes(*range(axis + 1, len(view.shape)))
+    is_short = math.prod(view.shape) // view.shape[axis] < SHORT_ROW
+    return IntegerGather(use, inner if is_short else own, own | inner)
 
 
 def _axis(use: Use) -> int:

@@ -31,7 +31,7 @@ class IntegerGemm(Role):
         seen, other = node.inputs[index], node.inputs[1 - index]
         assert seen is not None
         assert other is not None
-        activation = edit.quantize_activation(other, node)
+        activation = edit.quantize_activation(other, weight.weight.tensor.dtype, node)
         if _flag(node, 1 - index):
             turned = edit.insert_once(node, "Transpose", [activation.integers], f"{other.name}_turned", _TURN)
             activation = Activation(turned, activation.scale, activation.zero_point)

@@ -30,7 +30,7 @@ class IntegerMatMul(Role):
         seen, other = node.inputs[index], node.inputs[1 - index]
         assert seen is not None
         assert other is not None
-        activation = edit.quantize_activation(other, node)
+        activation = edit.quantize_activation(other, weight.weight.tensor.dtype, node)
         scales = drop_outer_ones(self.use.view.spread(weight.scales))
         scale = weight.scale_value(scales, edit)
         product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scale, edit)

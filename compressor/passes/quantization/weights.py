@@ -73,7 +73,8 @@ def find_float_weights(model: ir.Model, min_elements: int) -> Iterator[FloatWeig
     """Yield every float initializer and constant of at least `min_elements`, wherever in the model it is."""
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for body in bodies:
-        opset = body.opset_imports.get("", 1)
+        # onnx_ir spells the standard domain "" on nodes but leaves "ai.onnx" as it is on imports.
+        opset = body.opset_imports.get("", body.opset_imports.get("ai.onnx", 1))
         for home in (body, *body.subgraphs()):
             for value, tensor in _constants(home):
                 if tensor.dtype.is_floating_point() and math.prod(tensor.shape.numpy()) >= min_elements:
