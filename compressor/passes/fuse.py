@@ -1,0 +1,59 @@
+"""Replace transformer building blocks by the fused operators ONNX Runtime has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.fusions import (
+    gelu,
+    layer_normalization,
+    multi_head_attention,
+    plain_shapes,
+    skip_layer_normalization,
+)
+from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit
+
+KINDS = ("attention", "gelu", "layer_normalization", "skip_layer_normalization")
+"""What can be fused, and left out by name."""
+
+
+@dataclass(frozen=True)
+class FuseTransformer(Pass):
+    """Fuse attention, GELU, normalizations and residual additions.
+
+    Attributes:
+        without: kinds (see `KINDS`) to leave as they are; none, since each is equal up to float rounding.
+    """
+
+    name: ClassVar[str] = "fuse"
+    claim: ClassVar[Claim] = Claim.EQUIVALENT
+
+    without: frozenset[str] = frozenset()
+
+    def run(self, model: ir.Model) -> PassResult:
+        """Fuse everything that is allowed, in one walk per kind."""
+        edit = GraphEdit(model)
+        plain_shapes.simplify(edit)
+        if "attention" not in self.without:
+            multi_head_attention.fuse(edit)
+        if "gelu" not in self.without:
+            gelu.fuse(edit)
+        if "layer_normalization" not in self.without:
+            layer_normalization.fuse(edit, with_skip="skip_layer_normalization" not in self.without)
+        if "skip_layer_normalization" not in self.without:
+            skip_layer_normalization.fuse(edit)
+        if any(node.domain == CONTRIB for node in model.graph.all_nodes()):
+            model.graph.opset_imports.setdefault(CONTRIB, 1)
+        return PassResult(model=model, counts=dict(edit.counts), skipped=tuple(edit.skipped))
+
+    def alternatives(self, model: ir.Model) -> Iterator[PassResult]:
+        """Yield everything fused, then one kind of operator withdrawn at a time."""
+        yield self.run(model.clone())
+        for kind in KINDS:
+            if kind not in self.without:
+                yield FuseTransformer(without=self.without | {kind}).run(model.clone())

@@ -1,0 +1,142 @@
+"""Make one additive bias, in the shape the fused operator takes, of all masks and biases of an attention layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from compressor.passes.fusions.attention_scores import Bias, NotFusable
+from compressor.passes.fusions.dimensions import ONE, Size
+from compressor.passes.fusions.graph_edit import GraphEdit
+from compressor.passes.fusions.match import made_by, number_of
+
+Extent = tuple[Size, Size, Size, Size]
+"""Batch, heads, queries and keys of the scores."""
+
+
+class AttentionBiases:
+    """The biases made so far, so that layers with equal masks share one.
+
+    Attributes:
+        edit: the graph they are made in.
+    """
+
+    def __init__(self, edit: GraphEdit) -> None:
+        self.edit = edit
+        self._made: dict[object, ir.Value] = {}
+
+    def make(
+        self, terms: Sequence[Bias], extent: Extent, query: ir.Value, key: ir.Value, before: ir.Node
+    ) -> ir.Value | None:
+        """Sum up `terms` and spread the sum over queries and keys, in new nodes in front of `before`.
+
+        ONNX Runtime's MultiHeadAttention wants (1 or batch, 1 or heads, queries, keys): its last two axes do not broadcast.
+        `query` and `key` are 3-D, so that open sizes can be read from them.
+        """
+        if not terms:
+            return None
+        total = None
+        for term in terms:
+            value = self._once((before.graph, term), lambda t=term: self._term(t, before))  # type: ignore[misc]  # bound default
+            total = (
+                value
+                if total is None
+                else self._once((before.graph, total, value), lambda a=total, b=value: self._sum(a, b, before))
+            )  # type: ignore[misc]  # bound defaults
+        assert total is not None
+        return self._once((before.graph, total, extent[2:]), lambda: self._spread(total, extent, query, key, before))
+
+    def _once(self, key: object, make: object) -> ir.Value:
+        if key not in self._made:
+            self._made[key] = make()  # type: ignore[operator]  # a function without arguments
+        return self._made[key]
+
+    def _term(self, term: Bias, before: ir.Node) -> ir.Value:
+        value = term.value
+        if term.fill is not None:
+            dtype = self.edit.facts.dtype(before.inputs[0]) or ir.DataType.FLOAT
+            masked, free = self._fill(term, dtype), self._number(0.0, dtype)
+            chosen = (masked, free) if term.fills_where else (free, masked)
+            return self._new("Where", [value, *chosen], before, f"{value.name}_bias")
+        if term.factor == 1.0:
+            return value
+        dtype = self.edit.facts.dtype(value) or ir.DataType.FLOAT
+        return self._new("Mul", [value, self._number(term.factor, dtype)], before, f"{value.name}_scaled")
+
+    def _fill(self, term: Bias, dtype: ir.DataType) -> ir.Value:
+        """The number to add: minus infinity stays; anything else becomes the lowest finite one, which swallows the score.
+
+        So a row that is masked completely gets equal probabilities, just as if all its scores had been replaced.
+        """
+        assert term.fill is not None
+        lowest = -math.inf if math.isinf(term.fill) else float(np.finfo(dtype.numpy()).min)
+        return self._number(lowest, dtype)
+
+    def _number(self, number: float, dtype: ir.DataType) -> ir.Value:
+        return self._once(("number", number, dtype), lambda: self.edit.number(number, dtype))
+
+    def _sum(self, left: ir.Value, right: ir.Value, before: ir.Node) -> ir.Value:
+        return self._new("Add", [left, right], before, f"{right.name}_sum")
+
+    def _spread(self, bias: ir.Value, extent: Extent, query: ir.Value, key: ir.Value, before: ir.Node) -> ir.Value:
+        shape = self.edit.facts.shape(bias)
+        if shape is not None and len(shape) == 4 and shape[2:] == extent[2:]:
+            return bias
+        shape = shape or ()
+        padded = (*(ONE,) * (4 - len(shape)), *shape)
+        parts: list[int | ir.Value] = [1, 1]
+        for size, wanted, source in ((padded[2], extent[2], query), (padded[3], extent[3], key)):
+            number = wanted.number
+            parts.append(1 if size == wanted else number if number is not None else self._length(source, before))
+        target = self._target(parts, before)
+        return self._new("Expand", [bias, target], before, f"{bias.name}_spread")
+
+    def _target(self, parts: Sequence[int | ir.Value], before: ir.Node) -> ir.Value:
+        if all(isinstance(part, int) for part in parts):
+            return self.edit.integers([part for part in parts if isinstance(part, int)])
+        values = [self.edit.integers([part]) if isinstance(part, int) else part for part in parts]
+        return self._new("Concat", values, before, "attention_bias_shape", axis=0)
+
+    def _length(self, source: ir.Value, before: ir.Node) -> ir.Value:
+        """The second axis of `source`, as a list of one."""
+        if self.edit.opset >= 15:
+            return self._new("Shape", [source], before, f"{source.name}_length", start=1, end=2)
+        shape = self._new("Shape", [source], before, f"{source.name}_shape")
+        return self._new("Gather", [shape, self.edit.integers([1])], before, f"{source.name}_length", axis=0)
+
+    def _new(self, op_type: str, inputs: Sequence[ir.Value], before: ir.Node, name: str, **attributes: int) -> ir.Value:
+        return self.edit.insert(before, op_type, inputs, attributes=attributes, name=name).outputs[0]
+
+
+def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
+    """Make sure that a term broadcasts to the scores without making them larger.
+
+    Raises:
+        NotFusable: it does not, or nothing proves that it does.
+    """
+    shape = edit.facts.shape(term.value)
+    if shape is None or len(shape) > term.rank:
+        raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
+    # Scores of three axes have batch and heads in one, which lines up with neither.
+    wanted = extent if term.rank == 4 else (ONE, ONE, *extent[2:])
+    padded = (*(ONE,) * (4 - len(shape)), *shape)
+    if any(size not in (ONE, fit) for size, fit in zip(padded, wanted, strict=True)):
+        sizes = " x ".join(map(str, shape))
+        raise NotFusable(f"'{term.value.name}' ({sizes}) does not fit scores of {' x '.join(map(str, extent))}")
+
+
+def can_mask_whole_rows(terms: Sequence[Bias]) -> bool:
+    """A row of scores may come out minus infinity all along, for which Softmax gives no number."""
+    return bool(terms) and not (len(terms) == 1 and _is_finite(terms[0]))
+
+
+def _is_finite(term: Bias) -> bool:
+    if term.fill is not None:
+        return math.isfinite(term.fill)
+    node = made_by(term.value, "Where")
+    if node is None or abs(term.factor) > 1:
+        return False
+    return all((number := number_of(value)) is not None and math.isfinite(number) for value in node.inputs[1:])

@@ -1,0 +1,212 @@
+"""Read the scores of an attention layer back from its Softmax: the product of query and key, its scale, its biases."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from compressor.passes.fusions.match import made_by, number_of, operands, tensor_of
+from compressor.passes.fusions.shape_facts import Facts
+
+
+class NotFusable(Exception):
+    """An attention layer has a form no rule here covers; the text says which."""
+
+
+class NotAttention(Exception):
+    """A Softmax belongs to something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """A tensor added to the scores, times a factor.
+
+    Attributes:
+        value: the tensor; for a fill, the condition.
+        factor: what the graph multiplies it with afterwards.
+        fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`.
+        fills_where: the truth value of the condition at which the scores are replaced.
+        rank: the number of axes of the scores it is added to.
+    """
+
+    value: ir.Value
+    factor: float = 1.0
+    fill: float | None = None
+    fills_where: bool = True
+    rank: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What goes into a Softmax: `scale` * query x key + biases.
+
+    Attributes:
+        product: the MatMul of query and transposed key.
+        scale: the factor of that product.
+        biases: what is added, outermost last.
+    """
+
+    product: ir.Node
+    scale: float = 1.0
+    biases: tuple[Bias, ...] = ()
+
+    def scaled(self, factor: float) -> Scores:
+        """The scores times a number."""
+        biases = tuple(replace(bias, factor=bias.factor * factor) for bias in self.biases)
+        return Scores(self.product, self.scale * factor, biases)
+
+
+MAX_DEPTH = 10
+"""Operators between product and Softmax; the longest seen in an export is 5."""
+SURELY_MASKED = -1e4
+"""A fill at most this low gives a probability of exactly 0 beside any score above -9,900 (float32 exp underflows at -104)."""
+
+
+def scores_before(facts: Facts, value: ir.Value) -> Scores:
+    """Read the scores that `value`, the input of a Softmax, holds.
+
+    Raises:
+        NotAttention: no product of two computed tensors is behind `value`.
+        NotFusable: there is one, but something between it and the Softmax is read elsewhere or not understood.
+    """
+    scores = _scores(facts, value, MAX_DEPTH)
+    if isinstance(scores, str):
+        raise NotFusable(scores)
+    if scores is None:
+        raise NotAttention
+    return scores
+
+
+def _scores(facts: Facts, value: ir.Value, depth: int) -> Scores | str | None:
+    node = value.producer()
+    if node is None or depth == 0:
+        return None
+    if made_by(value, "MatMul"):
+        found = _product(facts, node)
+    elif made_by(value, "Mul", "Div"):
+        found = _scaled(facts, node, depth)
+    elif made_by(value, "Add"):
+        found = _biased(facts, node, depth)
+    elif made_by(value, "Sub"):
+        found = _with_bias(facts, node, node.inputs[0], node.inputs[1], -1.0, depth)
+    elif made_by(value, "Where"):
+        found = _filled(facts, node, depth)
+    elif made_by(value, "Reshape", "Squeeze", "Unsqueeze"):
+        found = _viewed(facts, node, depth)
+    else:
+        found = _through_other(facts, node, depth)
+    if isinstance(found, Scores) and (len(value.uses()) != 1 or value.is_graph_output()):
+        return f"the scores '{value.name}' are read elsewhere, too"
+    return found
+
+
+def _product(facts: Facts, node: ir.Node) -> Scores | None:
+    if any(value is None or tensor_of(value) is not None for value in node.inputs):
+        return None
+    ranks = [facts[value].rank for value in node.inputs]
+    return Scores(node) if ranks[0] == ranks[1] and ranks[0] in (3, 4) else None
+
+
+def _scaled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
+    pairs = [tuple(node.inputs)] if node.op_type == "Div" else list(operands(node))
+    for tensor, factor in pairs:
+        number = constant_number(facts, factor)
+        if tensor is None or number is None:
+            continue
+        inner = _scores(facts, tensor, depth - 1)
+        return inner.scaled(1 / number if node.op_type == "Div" else number) if isinstance(inner, Scores) else inner
+    inners = [_scores(facts, tensor, depth - 1) for tensor in node.inputs if tensor is not None]
+    return "the scores are multiplied with something that is not a constant number" if any(inners) else None
+
+
+def _biased(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
+    refusal = None
+    for tensor, bias in operands(node):
+        found = _with_bias(facts, node, tensor, bias, 1.0, depth)
+        if isinstance(found, Scores):
+            return found
+        refusal = refusal or found
+    return refusal
+
+
+def _with_bias(
+    facts: Facts, node: ir.Node, tensor: ir.Value | None, bias: ir.Value | None, factor: float, depth: int
+) -> Scores | str | None:
+    if tensor is None or bias is None:
+        return None
+    inner = _scores(facts, tensor, depth - 1)
+    if not isinstance(inner, Scores):
+        return inner
+    term = Bias(bias, factor, rank=facts[node.outputs[0]].rank or 0)
+    return replace(inner, biases=(*inner.biases, term))
+
+
+def _filled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
+    condition, chosen, otherwise = node.inputs
+    for tensor, other, fills_where in ((otherwise, chosen, True), (chosen, otherwise, False)):
+        fill = number_of(other)
+        if tensor is None or condition is None or fill is None:
+            continue
+        inner = _scores(facts, tensor, depth - 1)
+        if not isinstance(inner, Scores):
+            return inner
+        if fill > SURELY_MASKED:
+            return f"masked scores are replaced by {fill:g}, which an added mask cannot express"
+        rank = facts[node.outputs[0]].rank or 0
+        return replace(inner, biases=(*inner.biases, Bias(condition, 1.0, fill, fills_where, rank)))
+    return None
+
+
+def _viewed(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
+    tensor = node.inputs[0]
+    before, after = facts.shape(tensor), facts.shape(node.outputs[0])
+    if tensor is None or before is None or after is None or before[-2:] != after[-2:]:
+        return None
+    return _scores(facts, tensor, depth - 1)
+
+
+def _through_other(facts: Facts, node: ir.Node, depth: int) -> str | None:
+    if node.op_type not in ("Cast", "Clip", "Tanh", "Max", "Min") or not node.inputs or node.inputs[0] is None:
+        return None
+    inner = _scores(facts, node.inputs[0], depth - 1)
+    return f"the scores go through {node.op_type} before the Softmax" if inner is not None else None
+
+
+def constant_number(facts: Facts, value: ir.Value | None, depth: int = 8) -> float | None:
+    """The number `value` has in every run, evaluated through the root and quotient exporters leave in the graph."""
+    number = number_of(value)
+    if number is not None or value is None or depth == 0:
+        return number
+    fact = facts[value]
+    if fact.content is not None and len(fact.content) == 1 and fact.content[0] is not None:
+        exact = fact.content[0].number
+        return None if exact is None else float(exact)
+    node = made_by(value, "Sqrt", "Reciprocal", "Cast", "Div", "Mul", "Pow", "Identity")
+    if node is None or fact.shape is None or len(fact.shape) > 1:
+        return None
+    numbers = [constant_number(facts, given, depth - 1) for given in node.inputs]
+    if None in numbers:
+        return None
+    return _evaluated(node.op_type, [n for n in numbers if n is not None])
+
+
+def _evaluated(op_type: str, numbers: list[float]) -> float | None:
+    first, last = numbers[0], numbers[-1]
+    try:
+        match op_type:
+            case "Sqrt":
+                return math.sqrt(first)
+            case "Reciprocal":
+                return 1 / first
+            case "Div":
+                return first / last
+            case "Mul":
+                return first * last
+            case "Pow":
+                return float(first**last)
+            case _:  # Cast and Identity; a cast to integers drops the fraction, so only whole numbers pass
+                return first
+    except (ArithmeticError, ValueError):
+        return None

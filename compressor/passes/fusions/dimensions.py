@@ -1,0 +1,107 @@
+"""Calculate with tensor sizes that are known by name only, such as `batch * 12`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+Monomial = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A polynomial with integer coefficients over named sizes; two equal polynomials are one size in every run.
+
+    Attributes:
+        terms: sorted pairs of a product of names and its coefficient; none stands for 0.
+    """
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    @staticmethod
+    def of(value: int | str) -> Size:
+        """Make the size of a number, or of a name."""
+        if isinstance(value, str):
+            return Size((((value,), 1),))
+        return Size((((), int(value)),) if value else ())
+
+    @property
+    def number(self) -> int | None:
+        """The value, where it is the same in every run."""
+        if not self.terms:
+            return 0
+        return self.terms[0][1] if len(self.terms) == 1 and not self.terms[0][0] else None
+
+    @property
+    def is_never_negative(self) -> bool:
+        """No run can give a value below 0, since names stand for sizes of axes."""
+        return all(coefficient >= 0 for _, coefficient in self.terms)
+
+    def __add__(self, other: Size) -> Size:
+        return _collect([*self.terms, *other.terms])
+
+    def __sub__(self, other: Size) -> Size:
+        return _collect([*self.terms, *((names, -factor) for names, factor in other.terms)])
+
+    def __mul__(self, other: Size) -> Size:
+        return _collect([(tuple(sorted(a + b)), x * y) for a, x in self.terms for b, y in other.terms])
+
+    def divided_by(self, other: Size) -> Size | None:
+        """The exact quotient; None where there is none, or none this algebra finds."""
+        if self == other and self.terms:
+            return ONE
+        if len(other.terms) != 1:
+            return None
+        (names, factor), quotient = other.terms[0], []
+        for own, coefficient in self.terms:
+            rest = _without(own, names)
+            if rest is None or coefficient % factor:
+                return None
+            quotient.append((rest, coefficient // factor))
+        return _collect(quotient)
+
+    def __str__(self) -> str:
+        return " + ".join("*".join([str(c), *m] if c != 1 or not m else m) for m, c in self.terms) or "0"
+
+
+ONE = Size.of(1)
+MAX_TERMS = 16
+"""Sums longer than this are not sizes of axes; they are cut off so that hostile graphs stay cheap."""
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """Multiply sizes; the product of none is 1."""
+    return reduce(Size.__mul__, sizes, ONE)
+
+
+def broadcast(left: Size, right: Size) -> Size:
+    """The size of two axes combined element by element, for runs in which they fit."""
+    if left == right or right == ONE:
+        return left
+    if left == ONE:
+        return right
+    if left.number is not None:  # more than one, so the other is this number or 1
+        return left
+    if right.number is not None:
+        return right
+    return Size.of(f"max({', '.join(sorted((str(left), str(right))))})")
+
+
+def _collect(terms: list[tuple[Monomial, int]]) -> Size:
+    sums: dict[Monomial, int] = {}
+    for names, coefficient in terms:
+        sums[names] = sums.get(names, 0) + coefficient
+    kept = tuple(sorted((names, c) for names, c in sums.items() if c))
+    if len(kept) > MAX_TERMS or any(len(names) > MAX_TERMS for names, _ in kept):
+        return Size.of(f"sum#{hash(kept)}")
+    return Size(kept)
+
+
+def _without(names: Monomial, removed: Monomial) -> Monomial | None:
+    rest = list(names)
+    for name in removed:
+        if name not in rest:
+            return None
+        rest.remove(name)
+    return tuple(rest)

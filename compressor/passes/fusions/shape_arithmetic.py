@@ -1,0 +1,128 @@
+"""Follow integers that stand for sizes through Shape, Gather, Concat and the arithmetic between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from compressor.passes.fusions.dimensions import ONE, Size
+from compressor.passes.fusions.match import MAX_SMALL_ELEMENTS, int_attribute
+from compressor.passes.fusions.shape_facts import Fact, Facts
+
+Content = tuple[Size | None, ...]
+
+
+def shape_of(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of Shape, with its optional range of axes."""
+    shape = facts.shape(node.inputs[0])
+    if shape is None:
+        return None
+    start, end = int_attribute(node, "start", 0), int_attribute(node, "end", len(shape))
+    return shape[slice(start, end)]
+
+
+def combined(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of an element-by-element integer operator."""
+    operator = _OPERATORS.get(node.op_type)
+    contents = [facts[value].content for value in node.inputs]
+    if operator is None or any(content is None for content in contents):
+        return None
+    known = [content for content in contents if content is not None]
+    length = max(map(len, known))
+    if any(len(content) not in (1, length) for content in known) or length > MAX_SMALL_ELEMENTS:
+        return None
+    columns = zip(*(content * length if len(content) == 1 else content for content in known), strict=True)
+    return tuple(None if None in column else operator(*column) for column in columns)
+
+
+def gathered(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of Gather along the only axis of its data."""
+    data, indices = (facts[value] for value in node.inputs[:2])
+    if data.content is None or data.rank != 1 or indices.content is None or indices.rank not in (0, 1):
+        return None
+    return tuple(_element(data.content, index) for index in indices.content)
+
+
+def concatenated(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of Concat; a part of unknown content but known length leaves a gap."""
+    parts: list[Size | None] = []
+    for value in node.inputs:
+        fact = facts[value]
+        if fact.content is not None:
+            parts += fact.content
+            continue
+        length = fact.shape[0].number if fact.shape is not None and fact.rank == 1 else None
+        if length is None or length > MAX_SMALL_ELEMENTS:
+            return None
+        parts += [None] * length
+    return tuple(parts) if len(parts) <= MAX_SMALL_ELEMENTS else None
+
+
+def sliced(content: Content, start: int, end: int, step: int) -> Content:
+    """The content of Slice with known bounds."""
+    # Python reads -1 - n as "before the first" only through None, ONNX through any number below -n.
+    stop = None if step < 0 and end < -len(content) else end
+    return content[slice(start, stop, step)]
+
+
+def filled(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of ConstantOfShape, where it makes a short list of integers."""
+    lengths = facts[node.inputs[0]].content
+    length = lengths[0].number if lengths is not None and len(lengths) == 1 and lengths[0] is not None else None
+    if length is None or not 0 <= length <= MAX_SMALL_ELEMENTS or "value" not in node.attributes:
+        return None
+    tensor = node.attributes["value"].as_tensor()
+    if not tensor.dtype.is_integer() or tensor.size != 1:
+        return None
+    return (Size.of(int(tensor.numpy().reshape(-1)[0].item())),) * length
+
+
+def _element(content: Content, index: Size | None) -> Size | None:
+    number = index.number if index is not None else None
+    return content[number] if number is not None and -len(content) <= number < len(content) else None
+
+
+def _equal(left: Size, right: Size) -> Size | None:
+    if left == right:
+        return ONE
+    for one, other in ((left, right), (right, left)):
+        number = one.number
+        if number is not None and (other.number is not None or (number < 0 and other.is_never_negative)):
+            return Size.of(0)
+    return None
+
+
+def _chosen(condition: Size, chosen: Size, otherwise: Size) -> Size | None:
+    if chosen == otherwise:
+        return chosen
+    return None if condition.number is None else chosen if condition.number else otherwise
+
+
+def _divided(left: Size, right: Size) -> Size | None:
+    if left.number is not None and right.number:
+        return Size.of(left.number // right.number) if left.number >= 0 < right.number else None
+    return left.divided_by(right) if right.number and right.number > 0 else None
+
+
+_OPERATORS: dict[str, Callable[..., Size | None]] = {
+    "Add": Size.__add__,
+    "Sub": Size.__sub__,
+    "Mul": Size.__mul__,
+    "Div": _divided,
+    "Equal": _equal,
+    "Where": _chosen,
+    "Identity": lambda size: size,
+}
+
+
+def cast(facts: Facts, node: ir.Node) -> Content | None:
+    """The content of Cast between integer types."""
+    to = ir.DataType(int_attribute(node, "to", 0))
+    return facts[node.inputs[0]].content if to in (ir.DataType.INT64, ir.DataType.INT32) else None
+
+
+def scalar_fact(content: Content | None, fact: Fact) -> Fact:
+    """`fact` with its content, if that fits its shape."""
+    length = 1 if fact.rank == 0 else fact.shape[0].number if fact.shape is not None and fact.rank == 1 else None
+    return Fact(fact.shape, fact.dtype, content if content is not None and len(content) == length else None)

@@ -1,0 +1,123 @@
+"""Know the shape, type and (for shape arithmetic) the content of every value, by name where the number is open.
+
+Exports through TorchScript record no inner shapes, and what others record may be stale, so the facts are worked out
+here from the graph's inputs and weights. Rules per operator are in `shape_rules` and `shape_arithmetic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from compressor.passes.fusions.dimensions import Size
+from compressor.passes.fusions.match import STANDARD_DOMAINS, numbers_of, tensor_of
+
+Shape = tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of one value.
+
+    Attributes:
+        shape: size of every axis; None where not even their number is known.
+        dtype: element type, where known.
+        content: the elements of an integer or boolean tensor of at most one axis; None where unknown.
+    """
+
+    shape: Shape | None = None
+    dtype: ir.DataType | None = None
+    content: tuple[Size | None, ...] | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """The number of axes, where known."""
+        return None if self.shape is None else len(self.shape)
+
+
+NOTHING = Fact()
+
+
+class Facts:
+    """The facts of all values of a graph and of the graphs inside it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[ir.Value, Fact] = {}
+
+    def __getitem__(self, value: ir.Value | None) -> Fact:
+        if value is None:
+            return NOTHING
+        known = self._facts.get(value)
+        if known is None:
+            known = self._facts[value] = _stated(value)
+        return known
+
+    def learn(self, value: ir.Value, fact: Fact) -> None:
+        """Remember `fact`, with what the model itself states filling its gaps."""
+        if fact.shape is None or fact.dtype is None:
+            stated = _stated(value)
+            shape = stated.shape if fact.shape is None else fact.shape
+            fact = Fact(shape, fact.dtype or stated.dtype, fact.content or stated.content)
+        if fact.shape is not None and len(fact.shape) > 16:
+            fact = replace(fact, shape=None)
+        self._facts[value] = fact
+
+    def shape(self, value: ir.Value | None) -> Shape | None:
+        """Sizes of the axes of `value`."""
+        return self[value].shape
+
+    def dtype(self, value: ir.Value | None) -> ir.DataType | None:
+        """Element type of `value`."""
+        return self[value].dtype
+
+    def axis(self, value: ir.Value, axis: int) -> Size:
+        """The size of one axis; a name of its own where nothing is known."""
+        shape = self.shape(value)
+        if shape is not None and -len(shape) <= axis < len(shape):
+            return shape[axis]
+        return Size.of(f"{value.name}[{axis}]")
+
+
+def infer(graph: ir.Graph, opset: int) -> Facts:
+    """Work out the facts of `graph` in one walk; an operator without a rule says what the model states of it."""
+    facts = Facts()
+    for node in nodes_of(graph):
+        learn_node(facts, node, opset)
+    return facts
+
+
+def learn_node(facts: Facts, node: ir.Node, opset: int) -> None:
+    """Work out the facts of the outputs of one node."""
+    from compressor.passes.fusions.shape_rules import facts_of
+
+    found = facts_of(facts, node, opset) if node.domain in (*STANDARD_DOMAINS, "com.microsoft") else ()
+    for index, output in enumerate(node.outputs):
+        facts.learn(output, found[index] if index < len(found) else NOTHING)
+
+
+def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
+    """The nodes of `graph` and of the graphs inside it, each after those it reads from."""
+    yield from ir.traversal.RecursiveGraphIterator(graph)
+
+
+def _stated(value: ir.Value) -> Fact:
+    tensor = tensor_of(value)
+    if tensor is not None:
+        return _of_tensor(value, tensor)
+    if value.shape is None:
+        return Fact(dtype=value.dtype)
+    sizes = (
+        Size.of(size) if isinstance(size, int) else Size.of(size.value or f"{value.name}[{axis}]")
+        for axis, size in enumerate(value.shape)
+    )
+    return Fact(tuple(sizes), value.dtype)
+
+
+def _of_tensor(value: ir.Value, tensor: ir.TensorProtocol) -> Fact:
+    shape = tuple(Size.of(int(size)) for size in tensor.shape)
+    if len(shape) > 1 or not (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL):
+        return Fact(shape, tensor.dtype)
+    numbers = numbers_of(value)
+    return Fact(shape, tensor.dtype, None if numbers is None else tuple(Size.of(int(n)) for n in numbers))
