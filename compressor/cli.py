@@ -144,12 +144,12 @@ def _compress(
         from compressor.render.terminal import print_report, shown_progress
 
         target = output or default_output(model)
-        chosen = _choose_recipe(passes, recipe)
         _refuse_clashes(target, json, markdown)
         with (
             open_destination(json, as_json.MARK) as to_json,
             open_destination(markdown, as_markdown.MARK) as to_markdown,
         ):
+            chosen = _choose_recipe(passes, recipe)
             with nullcontext() if quiet else shown_progress() as progress:
                 report = compress(model, target, recipe=chosen, force=force, verify=not no_verify, progress=progress)
             to_json.write(as_json.as_text(as_json.report_as_dict(report)))
@@ -185,7 +185,7 @@ def _compare(
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")],
     json: JsonOption = None,
     atol: Annotated[
-        float, typer.Option(min=0, help="Largest absolute difference of any output value that is still valid.")
+        float, typer.Option(help="Largest absolute difference of any output value that is still valid.")
     ] = 1e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")] = 0,
     quiet: QuietOption = False,

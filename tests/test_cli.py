@@ -1,0 +1,258 @@
+"""The command as a script meets it: what is printed where, which exit code, which files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner, Result
+
+import compressor
+from compressor import pipeline
+from compressor.cli import ExitCode, app, default_output
+from compressor.errors import ModelError
+from compressor.recipe import Recipe
+from compressor.report import Outcome, Report
+
+TWICE = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[batch, 64] x) => (float[batch, 64] y)
+{
+    inner = MatMul(x, first)
+    y = MatMul(inner, second)
+}
+"""
+"""Two equal weights, so that every pass but fuse has something to do."""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    drawn = onnx.parser.parse_model(TWICE)
+    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    for name in ("first", "second"):
+        drawn.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    path = tmp_path / "model.onnx"
+    onnx.save(drawn, path)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_writes_the_result_beside_the_model_and_prints_the_report(model: Path) -> None:
+    result = run("compress", model, "--no-verify")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    written = model.with_name("model.compressed.onnx")
+    assert written.stat().st_size < model.stat().st_size / 2
+    assert "deduplicate: 1 initializer merged" in result.stdout
+    assert "Accuracy was not measured" in result.stdout
+    assert result.stderr == ""
+
+
+def test_measures_accuracy_unless_told_not_to(model: Path) -> None:
+    result = run("compress", model, "--passes", "deduplicate")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "bit-identical on" in result.stdout
+
+
+def test_passes_run_in_the_order_given(model: Path) -> None:
+    read = json.loads(run("compress", model, "--no-verify", "--passes", "quantize, deduplicate", "--json", "-").stdout)
+    assert [step["name"] for step in read["steps"]] == ["quantize", "deduplicate"]
+
+
+def test_a_recipe_file_names_the_passes(model: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(Recipe.from_names(["deduplicate"]).to_toml())
+    read = json.loads(run("compress", model, "--no-verify", "--recipe", recipe, "--json", "-").stdout)
+    assert [step["name"] for step in read["steps"]] == ["deduplicate"]
+
+
+def test_json_on_stdout_is_alone_there(model: Path) -> None:
+    read = json.loads(run("compress", model, "--no-verify", "--json", "-").stdout)
+    assert read["kind"] == "compress"
+    assert read["output"] == str(model.with_name("model.compressed.onnx"))
+
+
+def test_json_and_markdown_files_come_with_the_table(model: Path, tmp_path: Path) -> None:
+    result = run(
+        "compress", model, "--no-verify", "--json", tmp_path / "report.json", "--markdown", tmp_path / "report.md"
+    )
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "deduplicate" in result.stdout
+    assert json.loads((tmp_path / "report.json").read_text())["kind"] == "compress"
+    assert "| deduplicate |" in (tmp_path / "report.md").read_text()
+
+
+def test_quiet_prints_nothing(model: Path) -> None:
+    result = run("compress", model, "--no-verify", "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (ExitCode.DONE, "", "")
+
+
+def test_verbose_lists_what_was_left_alone(model: Path) -> None:
+    short, full = (run("compress", model, "--no-verify", "--force", *flags).stdout for flags in ((), ("-v",)))
+    assert "onnxruntime" in full
+    assert len(full) > len(short)
+
+
+def test_an_existing_result_is_replaced_only_by_force(model: Path) -> None:
+    target = model.with_name("model.compressed.onnx")
+    target.write_text("precious")
+    refused = run("compress", model, "--no-verify")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert "exists" in refused.stderr
+    assert target.read_text() == "precious"
+    assert run("compress", model, "--no-verify", "--force").exit_code == ExitCode.DONE
+    assert target.read_bytes() != b"precious"
+
+
+def test_the_model_itself_is_never_the_output(model: Path) -> None:
+    before = model.read_bytes()
+    refused = run("compress", model, "-o", model, "--force", "--no-verify")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("compress", "{folder}/no[v2].onnx"), "no[v2].onnx: no such file"),
+        (("compress", "{folder}"), "is a folder"),
+        (("compress", "{model}", "--passes", "shrink"), "no pass 'shrink'"),
+        (("compress", "{model}", "--passes", ","), "no pass is named"),
+        (("compress", "{model}", "--passes", "fuse", "--recipe", "r.toml"), "give one of them"),
+        (("compress", "{model}", "--recipe", "{folder}/none.toml"), "none.toml"),
+        (("compress", "{model}", "--json", "{folder}/none/r.json"), "cannot be written"),
+        (("compress", "{model}", "--json", "{model}"), "not an earlier report"),
+        (("compress", "{model}", "--json", "-", "--markdown", "-"), "named twice"),
+        (("compress", "{model}", "-o", "{folder}/r", "--json", "{folder}/r"), "named twice"),
+        (("compress", "{model}", "-o", "{folder}/none/out.onnx"), "none"),
+        (("inspect", "{folder}/none.onnx"), "no such file"),
+        (("inspect", "{model}", "--json", "{folder}"), "is a folder"),
+        (("compare", "{model}", "{folder}/none.onnx"), "no such file"),
+        (("compare", "{model}", "{model}", "--atol", "nan"), "nan"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_changes_nothing(
+    model: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    before = {path: path.read_bytes() for path in model.parent.iterdir()}
+    result = run(*(argument.format(model=model, folder=model.parent) for argument in arguments))
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert said in result.stderr
+    assert result.stderr.startswith("compressor: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert {path: path.read_bytes() for path in model.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("compress",), ("compress", "m", "--odd"), ("odd",), ("compare", "a", "b", "--atol", "x")]
+)
+def test_usage_errors_end_with_2(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == ExitCode.BAD_INPUT
+
+
+def test_a_name_in_an_error_cannot_drive_the_terminal(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    def refuse(*arguments: object, **options: object) -> Report:
+        raise ModelError("weight 'a\x1b[2J\n[bold]' is odd")
+
+    monkeypatch.setattr(pipeline, "compress", refuse)
+    assert run("compress", model).stderr == "compressor: weight 'a\\x1b[2J\\n[bold]' is odd\n"
+
+
+def test_a_rolled_back_pass_ends_with_1_and_says_so(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    real = pipeline.compress
+
+    def break_a_claim(*arguments: Any, **options: Any) -> Report:
+        report = real(*arguments, **options)
+        broken = replace(report.steps[0], outcome=Outcome.ROLLED_BACK, reason="output 'y' differs by 0.5")
+        return replace(report, steps=(broken, *report.steps[1:]))
+
+    monkeypatch.setattr(pipeline, "compress", break_a_claim)
+    result = run("compress", model, "--no-verify", "--quiet", "--json", "-")
+    assert result.exit_code == ExitCode.BROKEN
+    assert result.stderr == "compressor: deduplicate was rolled back: output 'y' differs by 0.5\n"
+    assert json.loads(result.stdout)["steps"][0]["outcome"] == "rolled back"
+
+
+def test_a_defect_is_not_taken_for_a_verdict(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    def fail(*arguments: object, **options: object) -> Report:
+        raise ZeroDivisionError("inside")
+
+    monkeypatch.setattr(pipeline, "compress", fail)
+    result = run("compress", model)
+    assert result.exit_code == ExitCode.DEFECT
+    assert "ZeroDivisionError: inside" in result.stderr
+    assert "please report" in result.stderr
+
+
+def test_an_interruption_is_one_line_and_leaves_no_file(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    def interrupt(*arguments: object, **options: object) -> Report:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "compress", interrupt)
+    result = run("compress", model, "--json", model.parent / "report.json")
+    assert (result.exit_code, result.stderr) == (ExitCode.INTERRUPTED, "compressor: interrupted\n")
+    assert list(model.parent.iterdir()) == [model]
+
+
+def test_inspect_prints_and_writes_nothing(model: Path) -> None:
+    result = run("inspect", model)
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "1 weight stored more than once" in result.stdout
+    assert list(model.parent.iterdir()) == [model]
+
+
+def test_inspect_as_json(model: Path) -> None:
+    read = json.loads(run("inspect", model, "--json", "-").stdout)
+    assert read["kind"] == "inspect"
+    assert read["duplicates"] == [{"members": ["first", "second"], "saved_bytes": 64 * 64 * 4}]
+
+
+def test_compare_ends_with_0_or_1(model: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.onnx"
+    assert run("compress", model, "-o", small, "--no-verify").exit_code == ExitCode.DONE
+    strict, loose = (run("compare", model, small, "--atol", atol) for atol in ("1e-9", "1e9"))
+    assert (strict.exit_code, loose.exit_code) == (ExitCode.BROKEN, ExitCode.DONE)
+    assert "NOT VALID" in strict.stdout
+    assert "Valid" in loose.stdout
+
+
+def test_compare_as_json(model: Path) -> None:
+    read = json.loads(run("compare", model, model, "--json", "-").stdout)
+    assert read["kind"] == "compare"
+    assert read["is_valid"] is True
+    assert all(check["holds"] for check in read["checks"])
+
+
+@pytest.mark.parametrize("command", [(), ("compress",), ("inspect",), ("compare",)])
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == ExitCode.DONE
+    if command:
+        assert "Examples:" in result.stdout
+        assert f"\n    compressor {command[0]} model.onnx" in result.stdout
+
+
+def test_says_its_version() -> None:
+    assert run("--version").stdout == f"compressor {compressor.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "output"),
+    [
+        ("a/model.onnx", "a/model.compressed.onnx"),
+        ("bert.v2.onnx", "bert.v2.compressed.onnx"),
+        ("Model.ONNX", "Model.compressed.onnx"),
+        ("model", "model.compressed.onnx"),
+        ("bert.v2", "bert.v2.compressed.onnx"),
+    ],
+)
+def test_names_the_result_after_the_model(model: str, output: str) -> None:
+    assert default_output(Path(model)) == Path(output)
