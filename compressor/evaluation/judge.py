@@ -50,18 +50,31 @@ class Judge:
     threads: int = 0
 
     def judge(self, model: ir.Model) -> Verdict | Refusal:
-        """Run `model` on the same samples and compare."""
-        try:
-            candidate = open_session(model, threads=self.threads)
-        except RuntimeRefusal as error:
-            return Refusal(reason=str(error))
-        outputs = self._reproducible(stream_samples(candidate, self.samples))
-        fidelity = measure_fidelity(self.outputs, outputs, self.names, self.samples)
+        """Run `model` on the same samples, compare, and time it in turns with the original."""
+        candidate = self._open(model)
+        if isinstance(candidate, Refusal):
+            return candidate
+        fidelity = self._compare(candidate)
         if isinstance(fidelity, Refusal):
             return fidelity
         sessions = {"original": self.session, "candidate": candidate}
         timed = measure_latency(sessions, self.samples.batches[0], seconds=LATENCY_SECONDS)
         return Verdict(fidelity=fidelity, latency=timed.get("candidate"), original_latency=timed.get("original"))
+
+    def compare(self, model: ir.Model) -> Fidelity | Refusal:
+        """Run `model` on the same samples and compare, without timing it."""
+        candidate = self._open(model)
+        return candidate if isinstance(candidate, Refusal) else self._compare(candidate)
+
+    def _open(self, model: ir.Model) -> Session | Refusal:
+        try:
+            return open_session(model, threads=self.threads)
+        except RuntimeRefusal as error:
+            return Refusal(reason=str(error))
+
+    def _compare(self, candidate: Session) -> Fidelity | Refusal:
+        outputs = self._reproducible(stream_samples(candidate, self.samples))
+        return measure_fidelity(self.outputs, outputs, self.names, self.samples)
 
     def _reproducible(self, stream: Iterator[Outputs | Refusal]) -> Iterator[Outputs | Refusal]:
         kept = [index for index, name in enumerate(self._all_names()) if name in self.names]

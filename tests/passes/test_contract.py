@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from compressor.evaluation.contract import Refusal
-from compressor.evaluation.judge import Judge, Verdict, appoint_judge
+from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.model.load import load
 from compressor.model.save import save
 from compressor.model.size import measure
@@ -18,6 +18,7 @@ from compressor.model.skeleton import to_skeleton
 from compressor.passes.contract import Claim, Pass
 from compressor.pipeline import EQUIVALENCE_TOLERANCE
 from compressor.recipe import PASSES
+from compressor.report import Fidelity
 
 FIXTURES = sorted((Path(__file__).parents[2] / "fixtures").glob("*.onnx"))
 LOSSY_COSINE = 0.98
@@ -39,10 +40,10 @@ def apply(step: Pass, model: ir.Model) -> ir.Model:
     return step.run(model.clone()).model
 
 
-def verdict_on(path: Path, model: ir.Model) -> Verdict:
-    verdict = judge_of(path).judge(model)
-    assert not isinstance(verdict, Refusal), verdict
-    return verdict
+def fidelity_of(path: Path, model: ir.Model) -> Fidelity:
+    fidelity = judge_of(path).compare(model)
+    assert not isinstance(fidelity, Refusal), fidelity
+    return fidelity
 
 
 def assert_interface_is_kept(before: ir.Model, after: ir.Model) -> None:
@@ -73,7 +74,7 @@ def test_a_pass_keeps_the_interface_and_leaves_no_orphans(path: Path, name: str)
 @every_pass
 def test_a_pass_holds_its_claim(path: Path, name: str) -> None:
     step = PASSES[name]()
-    fidelity = verdict_on(path, apply(step, load(path))).fidelity
+    fidelity = fidelity_of(path, apply(step, load(path)))
     if step.claim is Claim.EXACT:
         assert fidelity.is_bit_identical
     elif step.claim is Claim.EQUIVALENT:
@@ -109,12 +110,12 @@ def test_passes_work_in_any_order(path: Path, names: tuple[str, str], tmp_path: 
     assert_interface_is_kept(model, after)
     assert_nothing_dangles(after)
     assert measure(after).duplicate_bytes <= measure(model).duplicate_bytes
-    fidelity = verdict_on(path, after).fidelity
+    fidelity = fidelity_of(path, after)
     assert fidelity.worst_cosine is not None
     assert fidelity.worst_cosine >= LOSSY_COSINE
     out = tmp_path / "out.onnx"
     save(after, out)
-    assert verdict_on(path, load(out)).fidelity == fidelity
+    assert fidelity_of(path, load(out)) == fidelity
 
 
 def test_the_chain_leaves_no_duplicate_bytes(path: Path) -> None:
