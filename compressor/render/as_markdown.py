@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compressor.render import figures
-from compressor.render.findings import closing, counts_of, drift_of
+from compressor.render.findings import closing, counts_of, drift_of, time_of, timing_of
 from compressor.report import Latency, Outcome, Report, Step
 
 MARK = "<!-- compressor report -->"
@@ -16,14 +16,14 @@ _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#~"})
 
 def report_as_markdown(report: Report) -> str:
     """Write a table with a row a pass, what each did, the warnings and the closing sentences."""
-    header = ("model after", "size", "ratio", "drift", "one run", "what was done")
+    header = ("model after", "size", "ratio", "drift", "one run (speed-up)", "what was done")
     rows = [_original_row(report), *(_row(step, report) for step in report.steps)]
     parts = [
         f"**{_plain(report.source.name)}**",
         "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, rows)]),
         *(f"**Warning:** {_plain(text)}" for text in report.warnings),
         _plain(closing(report)),
-        f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(_timing(report))}.</sub>",
+        f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(timing_of(report))}.</sub>",
     ]
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
 
@@ -40,20 +40,13 @@ def _row(step: Step, report: Report) -> Sequence[str]:
         figures.size(step.size.total_bytes),
         f"{figures.times(report.original.total_bytes / max(1, step.size.total_bytes))}x",
         ", ".join(drift_of(step.fidelity)),
-        _time(step.latency),
+        " ".join(time_of(step)),
         _plain(counts_of(step) + left),
     )
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _timing(report: Report) -> str:
-    latency = report.original_latency
-    if latency is None:
-        return figures.NOT_MEASURED
-    return f"median of {latency.runs}, {latency.shape}, {figures.threads(report.host.threads)}, {report.host.cpu}"
 
 
 def _time(latency: Latency | None) -> str:

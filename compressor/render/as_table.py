@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compressor.render import figures
-from compressor.render.findings import SkipGroup, closing, counts_of, drift_of, group_skips
+from compressor.render.findings import SkipGroup, closing, counts_of, drift_of, group_skips, time_of, timing_of
 from compressor.report import Host, Latency, Outcome, Report, Size, Step
 
 REASONS_SHOWN = 6
@@ -78,23 +78,17 @@ def _row(step: Step, before: Size, original: Size) -> list[Text]:
         Text(f"{figures.size(new)}\n({ratio}x)"),
         Text(change),
         Text("\n".join(drift_of(step.fidelity))),
-        Text(_time(step.latency)),
+        Text("\n".join(time_of(step))),
         Text(figures.seconds(step.seconds)),
     ]
 
 
 def _legend(report: Report, verbose: bool) -> Text:
     lines = [
-        f"{figures.SIZE_UNITS}. Change: against the row above. Ratio (in brackets) and drift: against the "
-        "original; drift is the worst of all outputs and samples."
+        f"{figures.SIZE_UNITS}. Change: against the row above. In brackets: how many times smaller and faster than "
+        "the original. Drift: the worst of all outputs and samples."
     ]
-    latency = report.original_latency
-    if latency is not None:
-        lines.append(
-            f"One run: median of {latency.runs}, {figures.printable(latency.shape)}, "
-            f"{figures.threads(report.host.threads)}, {figures.printable(report.host.cpu)}; "
-            f"int8 path: {figures.printable(report.host.int8_path)}."
-        )
+    lines.append(f"One run: {timing_of(report)}.")
     if verbose:
         lines.append(_versions(report.host))
     return Text("\n".join(lines), style="dim")

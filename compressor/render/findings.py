@@ -74,6 +74,26 @@ def drift_of(fidelity: Fidelity | None) -> list[str]:
     return lines or ["not bit-identical"]
 
 
+def time_of(step: Step) -> list[str]:
+    """Say how long one run takes, and how many times as fast as the original that is, where both were timed."""
+    if step.latency is None:
+        return [figures.NOT_MEASURED]
+    spelled = figures.milliseconds(step.latency.median_ms)
+    return [spelled] if step.speedup is None else [spelled, f"({step.speedup:.2f}x)"]
+
+
+def timing_of(report: Report) -> str:
+    """Say how runs were timed and on what; the fewest runs behind any figure are the ones that are named."""
+    timed = [taken for step in report.steps for taken in (step.latency, step.original_latency) if taken is not None]
+    if not timed:
+        return figures.NOT_MEASURED
+    runs = figures.plural(min(taken.runs for taken in timed), "run")
+    return figures.printable(
+        f"median of at least {runs} in turns with the original; {timed[0].shape}, "
+        f"{figures.threads(report.host.threads)}, {report.host.cpu}; int8 path: {report.host.int8_path}"
+    )
+
+
 def samples_of(fidelity: Fidelity) -> str:
     """Say how many samples stand behind a figure, and of which kind."""
     kind = "generated" if fidelity.generated else "given"
@@ -110,14 +130,13 @@ def _cost(report: Report) -> str:
 
 
 def _speed(report: Report) -> str:
-    after = report.steps[-1].latency if report.steps else None
-    before = report.original_latency
-    if before is None or after is None or before.median_ms <= 0 or after.median_ms <= 0:
+    last = report.steps[-1] if report.steps else None
+    if last is None or last.latency is None or last.original_latency is None or not last.speedup:
         return ""
-    ratio = before.median_ms / after.median_ms
-    comparison = f"{ratio:.2f} times as fast" if ratio >= 1 else f"{1 / ratio:.2f} times SLOWER"
-    spelled = f"{figures.milliseconds(before.median_ms)} -> {figures.milliseconds(after.median_ms)}"
-    return f"One run on this host: {spelled}, {comparison}."
+    faster = f"{last.speedup:.2f} times as fast"
+    comparison = faster if last.speedup >= 1 else f"{1 / last.speedup:.2f} times SLOWER"
+    before, after = (figures.milliseconds(taken.median_ms) for taken in (last.original_latency, last.latency))
+    return f"One run on this host: {before} -> {after}, {comparison}."
 
 
 def _common_wording(reasons: list[str]) -> str:

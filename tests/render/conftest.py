@@ -71,7 +71,6 @@ def report() -> Report:
         source=Path("models/albert[v2].onnx"),
         output=Path("models/albert[v2].compressed.onnx"),
         original=weighing(358_548_619),
-        original_latency=latency(61.234),
         steps=(
             Step(
                 name="deduplicate",
@@ -79,6 +78,7 @@ def report() -> Report:
                 size=weighing(47_200_000),
                 counts={"initializers_merged": 77},
                 fidelity=fidelity(IDENTICAL),
+                original_latency=latency(61.234),
                 latency=latency(61.0),
                 seconds=0.41,
             ),
@@ -88,6 +88,7 @@ def report() -> Report:
                 reason="it promises a relative difference of at most 1.0e-04, output 'logits' differs by 3.1e-02",
                 size=weighing(47_200_000),
                 fidelity=fidelity(IDENTICAL),
+                original_latency=latency(61.234),
                 latency=latency(61.0),
                 seconds=12.34,
             ),
@@ -98,6 +99,7 @@ def report() -> Report:
                 counts={"weights_quantized": 74, "matmul_in_int8": 73},
                 skipped=skipped,
                 fidelity=fidelity(DRIFTED),
+                original_latency=latency(61.234),
                 latency=latency(37.0),
                 seconds=2.2,
             ),

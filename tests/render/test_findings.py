@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compressor.render.findings import closing, counts_of, drift_of, group_skips, samples_of
+from compressor.render.findings import closing, counts_of, drift_of, group_skips, samples_of, time_of, timing_of
 from compressor.report import Fidelity, Outcome, Report, Size, Skip, Step
 
 
@@ -104,3 +104,18 @@ def test_notes_follow_the_counts() -> None:
         reason="own rules",
     )
     assert counts_of(step) == "12 attention fused; own rules"
+
+
+def test_a_speed_up_is_named_only_where_the_original_was_timed_in_turns(report: Report) -> None:
+    last = report.steps[-1]
+    assert time_of(last) == ["37.00 ms", "(1.65x)"]
+    assert time_of(replace(last, original_latency=None)) == ["37.00 ms"]
+    assert time_of(replace(last, latency=None)) == ["not measured"]
+
+
+def test_names_the_fewest_runs_behind_any_time(report: Report, unverified_report: Report) -> None:
+    last = report.steps[-1]
+    assert last.latency is not None
+    hasty = replace(last, latency=replace(last.latency, runs=3))
+    assert "at least 3 runs" in timing_of(replace(report, steps=(*report.steps[:-1], hasty)))
+    assert timing_of(unverified_report) == "not measured"
