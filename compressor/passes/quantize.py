@@ -17,11 +17,10 @@ from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.passes.quantization.channels import UINT8_ZERO_POINT, integer_blocks
 from compressor.passes.quantization.decoded import DecodedWeight
 from compressor.passes.quantization.edit import Edit
-from compressor.passes.quantization.gather import IntegerGather
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
-from compressor.passes.quantization.role import IntegerWeight, Role
+from compressor.passes.quantization.role import IntegerWeight
 from compressor.passes.quantization.views import View, look_through
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
@@ -37,7 +36,8 @@ class QuantizeDynamic(Pass):
     Attributes:
         scheme: what becomes of the arithmetic; ``dynamic`` by default, since it is also faster.
         weight_type: the type of weights in integer products; int8 by default, the faster one. On x86 processors without
-            VNNI, int8 products saturate and uint8 ones do not. Other weights are int8 always.
+            VNNI, int8 products saturate and uint8 ones do not. Weights in no product are int8 always, and weights on
+            the left of one uint8.
         min_elements: weights with fewer elements stay float, unreported. 4,096 (16 kB of float32): below, at most 12 kB
             are to be had, and small matrices such as classification heads are the most sensitive.
         exclude: globs; a weight stays float if its name, or that of an operator using it, matches one.
@@ -130,7 +130,7 @@ def _apply(model: ir.Model, plans: Sequence[Plan], weight_type: WeightType) -> d
 
 def _store(plan: Plan, weight_type: WeightType, edit: Edit) -> IntegerWeight:
     weight = plan.draft.weight
-    unsigned = weight_type is WeightType.UINT8 and any(_is_product(role) for role in plan.draft.roles)
+    unsigned = _choose_type(plan, weight_type) is WeightType.UINT8
     zero_point = UINT8_ZERO_POINT if unsigned else 0
     tensor = ComputedWeight(
         integer_blocks(weight.tensor, plan.scales, zero_point),
@@ -141,8 +141,12 @@ def _store(plan: Plan, weight_type: WeightType, edit: Edit) -> IntegerWeight:
     return IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, plan.scales)
 
 
-def _is_product(role: Role) -> bool:
-    return not isinstance(role, DecodedWeight | IntegerGather)
+def _choose_type(plan: Plan, wanted: WeightType) -> WeightType:
+    """Take the type asked for where all integer products can; uint8, which all can, where one cannot."""
+    possible = [role.weight_types for role in plan.draft.roles if role.weight_types]
+    if not possible:
+        return WeightType.INT8
+    return wanted if all(wanted in types for types in possible) else WeightType.UINT8
 
 
 def _drop_unused(weight: FloatWeight) -> None:

@@ -72,7 +72,7 @@ def unfit_reason(tensor: ir.TensorProtocol, channels: Channels, axes: frozenset[
     if largest > _HUGE:
         return f"holds values up to {largest:.1e}, whose products overflow"
     if largest < LEVELS * _SMALLEST_NORMAL:
-        return "holds nothing but zeros or denormal values" if largest else ""
+        return "holds only zeros and denormal values" if largest else ""
     step = scales_for(channels, scaled)
     drowned = _drowned(channels.total, channels.peak, channels.per_channel, step)
     if drowned.any():

@@ -13,7 +13,9 @@ from compressor.passes.quantization.matmul import (
     LONGEST_INNER_AXIS,
     multiply,
     oriented,
+    product_types,
 )
+from compressor.passes.quantization.options import WeightType
 from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones
 from compressor.passes.quantization.weights import Use
 
@@ -25,6 +27,10 @@ class IntegerGemm(Role):
     """A Gemm with the weight as A or B: ``alpha * op(A) @ op(B) + beta * C``."""
 
     counted_as = "gemm_in_int8"
+
+    @property
+    def weight_types(self) -> frozenset[WeightType]:
+        return product_types(self.use.index)
 
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index

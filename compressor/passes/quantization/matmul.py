@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from compressor.passes.quantization.channels import LEVELS
 from compressor.passes.quantization.edit import FLOAT, Activation, Edit
+from compressor.passes.quantization.options import WeightType
 from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones, rank_of
 from compressor.passes.quantization.views import View
 from compressor.passes.quantization.weights import Use
@@ -24,6 +25,10 @@ class IntegerMatMul(Role):
     """A MatMul with the weight on either side."""
 
     counted_as = "matmul_in_int8"
+
+    @property
+    def weight_types(self) -> frozenset[WeightType]:
+        return product_types(self.use.index)
 
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index
@@ -52,6 +57,15 @@ def match_matmul(use: Use) -> Role | None:
     else:
         axes = view.stored_axes(*range(rank - 2), own)
     return IntegerMatMul(use, axes, axes)
+
+
+def product_types(index: int) -> frozenset[WeightType]:
+    """Types of weights that a product takes as operand `index`.
+
+    As the left one only uint8: ONNX Runtime joins MatMulInteger and the scaling after it into an operator that it has
+    no int8 x uint8 kernel for, and then cannot load the model.
+    """
+    return frozenset(WeightType) if index == 1 else frozenset({WeightType.UINT8})
 
 
 def multiply(

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from compressor.passes.quantization.edit import FLOAT, Edit
+from compressor.passes.quantization.options import WeightType
 from compressor.passes.quantization.weights import FloatWeight, Use
 
 
@@ -87,6 +88,11 @@ class Role(ABC):
     use: Use
     preferred: frozenset[int]
     allowed: frozenset[int]
+
+    @property
+    def weight_types(self) -> frozenset[WeightType]:
+        """Types that this use gets along with; empty where the choice makes no difference to it."""
+        return frozenset()
 
     @abstractmethod
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:

@@ -1,0 +1,79 @@
+"""Channels: read in blocks, exact to the element, and judged one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from drawn import Array, draw, normal, quantize, reasons
+
+from compressor.passes.quantization import channels
+from compressor.passes.quantization.channels import integer_blocks, measure_channels, scales_for
+from compressor.passes.quantization.options import Scheme
+
+
+@pytest.mark.parametrize("limit", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 2), (0, 1)])
+def test_blocks_of_any_size_give_what_the_whole_tensor_gives(
+    limit: int, axes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "_BLOCK_ELEMENTS", limit)
+    array = normal(5, 6, 7)
+    over = tuple(axis for axis in range(3) if axis not in axes)
+    measured = measure_channels(ir.tensor(array), frozenset(axes))
+    assert np.array_equal(measured.peak, np.abs(array).max(axis=over, keepdims=True))
+    assert np.allclose(measured.total, np.abs(array).sum(axis=over, keepdims=True))
+    scales = scales_for(measured, frozenset(axes))
+    integers = np.concatenate([block.reshape(-1) for block in integer_blocks(ir.tensor(array), scales, 0)()])
+    assert integers.dtype == np.int8
+    assert np.abs(integers.reshape(array.shape) * scales - array).max() <= scales.max() * 0.5001
+    assert np.abs(integers).max() == 127
+
+
+def test_the_unsigned_form_is_the_signed_one_shifted() -> None:
+    array = normal(32, 16)
+    scales = scales_for(measure_channels(ir.tensor(array), frozenset({1})), frozenset({1}))
+    signed, unsigned = (next(integer_blocks(ir.tensor(array), scales, zero)()) for zero in (0, 128))
+    assert np.array_equal(signed.astype(np.int16) + 128, unsigned.astype(np.int16))
+
+
+def spoiled(value: float) -> Array:
+    w = normal(64, 32)
+    w[3, 5] = value
+    return w
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+@pytest.mark.parametrize(
+    ("w", "reason"),
+    [
+        (spoiled(np.nan), "holds NaN or infinity"),
+        (spoiled(np.inf), "holds NaN or infinity"),
+        (spoiled(3e38), "holds values up to 3.0e+38, whose products overflow"),
+        (spoiled(1000), "a few large values in 1 of its 32 channels would round most of the others there to zero"),
+        (np.full((64, 32), 1e-40, np.float32), "holds only zeros and denormal values"),
+    ],
+    ids=["nan", "infinity", "huge", "outlier", "denormal"],
+)
+def test_keeps_in_float_what_int8_would_not_represent(w: Array, reason: str, scheme: Scheme) -> None:
+    model = draw("g (float[N, 64] x) => (float[N, 32] y) { y = MatMul(x, w) }", w=w)
+    result = quantize(model, scheme=scheme)
+    assert reasons(result) == {"w": reason}
+    assert not result.counts
+
+
+@pytest.mark.parametrize("sparsity", [0.9, 0.99, 1.0])
+def test_zeros_are_exact_so_pruned_weights_are_fine(sparsity: float) -> None:
+    random = np.random.default_rng(0)
+    w = np.where(random.random((64, 32)) < sparsity, 0, random.uniform(0.5, 1, (64, 32))).astype(np.float32)
+    model = draw("g (float[N, 64] x) => (float[N, 32] y) { y = MatMul(x, w) }", w=w)
+    assert quantize(model).counts["matmul_in_int8"] == 1
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    w = normal(64, 32)
+    w[:, 3] = 0
+    scales = scales_for(measure_channels(ir.tensor(w), frozenset({1})), frozenset({1}))
+    integers = next(integer_blocks(ir.tensor(w), scales, 0)())
+    assert not integers[:, 3].any()
+    assert np.isfinite(scales).all()
