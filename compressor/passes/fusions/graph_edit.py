@@ -127,11 +127,26 @@ class GraphEdit:
         return name
 
     def _register(self, array: np.ndarray, wanted: str) -> ir.Value:  # type: ignore[type-arg]  # any element type
+        known = self._equal_initializer(array)
+        if known is not None:
+            return known
         name = self.new_name(wanted)
         tensor = ir.tensor(array, name=name)
         value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape)  # type: ignore[arg-type]  # a protocol of the same shape
         self.graph.register_initializer(value)
         return value
+
+
+    def _equal_initializer(self, array: np.ndarray) -> ir.Value | None:  # type: ignore[type-arg]  # any element type
+        """A small constant that the main graph has already, so that none is stored twice."""
+        for value in self.graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or tensor.nbytes != array.nbytes or value.is_graph_input():
+                continue
+            if tensor.dtype.numpy() == array.dtype and tuple(tensor.shape.numpy()) == array.shape:
+                if tensor.tobytes() == array.tobytes():
+                    return value
+        return None
 
 
 def place_of(node: ir.Node) -> str:
