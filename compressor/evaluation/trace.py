@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
+
+from compressor.evaluation.lookup import Calls, axis_size, constant_integer, input_of, integer_attribute, rank_of
 
 # Operators that hand the elements of these inputs on unchanged, apart from type, order and shape.
 _CARRIERS: dict[str, tuple[int, ...]] = {
@@ -65,12 +67,13 @@ _GENERATORS = {"BeamSearch", "GreedySearch", "Sampling"}
 # Elsewhere an operator of a known name may mean anything.
 _DOMAINS = {"", "ai.onnx", "com.microsoft", "org.pytorch.aten"}
 _LIMIT = 20_000
+_FAR_TOO_DEEP = 256
 _FEW = 64
 
 
 @dataclass(slots=True)
 class Uses:
-    """What the graph does with one input.
+    """What the graph does with one input; filled while it is traced, and left alone afterwards.
 
     Attributes:
         is_index: some operator uses the values as indices.
@@ -97,68 +100,73 @@ class Uses:
             self.index_limit = limit if self.index_limit is None else min(limit, self.index_limit)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Somewhere the elements of the input have come to.
+
+    Attributes:
+        value: where they are.
+        offset: the constant that was added to them on the way.
+        is_plain: nothing but type changes lie between the input and here.
+        calls: the function calls that led here.
+    """
+
+    value: ir.Value
+    offset: int
+    is_plain: bool
+    calls: Calls
+
+
 def trace_uses(model: ir.Model, graph_input: ir.Value) -> Uses:
     """Follow `graph_input` through type and shape changes, constant offsets, subgraphs and function calls."""
     found = Uses()
-    seen: set[int] = set()
-    # Value, constant added on the way, whether nothing but type changes lie between it and the input.
-    pending: list[tuple[ir.Value, int, bool]] = [(graph_input, 0, True)]
+    seen: set[tuple[int, Calls]] = set()
+    pending = [_Place(value=graph_input, offset=0, is_plain=True, calls=())]
     while pending and len(seen) < _LIMIT:
-        value, offset, plain = pending.pop()
-        if id(value) in seen:
+        place = pending.pop()
+        if (id(place.value), place.calls) in seen:
             continue
-        seen.add(id(value))
-        for use in value.uses():
-            _note_use(found, use.node, use.idx, offset)
-            if plain:
-                _note_sizes(found, use.node, use.idx)
-            still_plain = plain and use.node.op_type in _PLAIN
-            for target, shift in _carried(model, use.node, use.idx):
-                pending.append((target, offset + shift, still_plain))
+        seen.add((id(place.value), place.calls))
+        for use in place.value.uses():
+            _note_use(found, use.node, use.idx, place)
+            if place.is_plain:
+                _note_sizes(found, use.node, use.idx, place.calls)
+            pending.extend(_follow(model, use.node, use.idx, place))
     return found
 
 
-def constant_integer(value: ir.Value | None) -> int | None:
-    """Read a constant of one element as an integer; None for anything else."""
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    if tensor is None or tensor.size != 1 or tensor.dtype == ir.DataType.STRING:
-        return None
-    number = float(tensor.numpy().reshape(-1)[0])
-    return int(number) if number == number and abs(number) < 2**53 else None
-
-
-def _note_use(found: Uses, node: ir.Node, position: int, offset: int) -> None:
+def _note_use(found: Uses, node: ir.Node, position: int, place: _Place) -> None:
     if node.domain not in _DOMAINS:
         return
     kind = (node.op_type, position)
     table = _TABLES.get(kind, _ROTARY_TABLES.get((node.domain.removeprefix("ai.onnx"), *kind)))
     if table is not None:
-        size = _axis_size(_input(node, table), _integer(node, "axis", 0))
-        found.limit_index(size - offset if size is not None else None)
+        size = axis_size(input_of(node, table), integer_attribute(node, "axis", 0), place.calls)
+        found.limit_index(size - place.offset if size is not None else None)
     if kind == ("OneHot", 0):
-        depth = constant_integer(_input(node, 1))
-        found.limit_index(depth - offset if depth is not None else None)
+        depth = constant_integer(input_of(node, 1), place.calls)
+        found.limit_index(depth - place.offset if depth is not None else None)
     if node.op_type in _GENERATORS and position == 0 and "vocab_size" in node.attributes:
-        found.limit_index(_integer(node, "vocab_size", 0))
+        found.limit_index(integer_attribute(node, "vocab_size", 0))
     if kind in _MASK_INPUTS or _is_one_minus(node, position) or _is_cast_to_bool(node):
         found.is_switch = True
     if node.op_type in _COMPARISONS:
-        constant = constant_integer(_input(node, 1 - position))
+        constant = constant_integer(input_of(node, 1 - position), place.calls)
         found.is_switch |= constant in (0, 1)
         if constant is not None and node.op_type == "Equal":
-            found.compared_to.append(constant - offset)
+            found.compared_to.append(constant - place.offset)
     if kind in {("MultiHeadAttention", 5), ("Attention", 5)}:
         found.is_added_to_scores = True
-    if node.op_type == "Add" and constant_integer(_input(node, 1 - position)) is None:
+    if node.op_type == "Add" and constant_integer(input_of(node, 1 - position), place.calls) is None:
         found.is_added_to_scores |= _reaches_softmax(node.outputs[0])
 
 
 def _is_one_minus(node: ir.Node, position: int) -> bool:
-    return node.op_type == "Sub" and position == 1 and constant_integer(_input(node, 0)) == 1
+    return node.op_type == "Sub" and position == 1 and constant_integer(input_of(node, 0)) == 1
 
 
 def _is_cast_to_bool(node: ir.Node) -> bool:
-    return node.op_type == "Cast" and _integer(node, "to", 0) == ir.DataType.BOOL.value
+    return node.op_type == "Cast" and integer_attribute(node, "to", 0) == ir.DataType.BOOL.value
 
 
 def _reaches_softmax(value: ir.Value) -> bool:
@@ -174,22 +182,32 @@ def _reaches_softmax(value: ir.Value) -> bool:
     return False
 
 
-def _carried(model: ir.Model, node: ir.Node, position: int) -> Iterator[tuple[ir.Value, int]]:
-    """Yield the values that hold the elements of input `position` of `node`, and the constant added to them."""
+def _follow(model: ir.Model, node: ir.Node, position: int, place: _Place) -> Iterator[_Place]:
+    """Yield where the elements in input `position` of `node` go on to."""
     function = model.functions.get(node.op_identifier())
     if function is not None:
-        if position < len(function.inputs):
-            yield function.inputs[position], 0
-    elif node.op_type in {"Loop", "Scan", *_GENERATORS}:
+        if position < len(function.inputs) and len(place.calls) < _FAR_TOO_DEEP:
+            bound = zip(function.inputs, node.inputs, strict=False)
+            calls = (*place.calls, *((inner, outer) for inner, outer in bound if outer is not None))
+            yield replace(place, value=function.inputs[position], calls=calls)
+        return
+    is_plain = place.is_plain and node.op_type in _PLAIN
+    for value, shift in _carried(node, position, place.calls):
+        yield replace(place, value=value, offset=place.offset + shift, is_plain=is_plain)
+
+
+def _carried(node: ir.Node, position: int, calls: Calls) -> Iterator[tuple[ir.Value, int]]:
+    """Yield the values that hold the elements of input `position`, and the constant added to them."""
+    if node.op_type in {"Loop", "Scan", *_GENERATORS}:
         yield from _carried_into_bodies(node, position)
     elif node.domain not in _DOMAINS:
         return
     elif position in _CARRIERS.get(node.op_type, ()):
         yield from ((output, 0) for output in node.outputs)
-    elif node.op_type == "Mul" and all(constant_integer(factor) is None for factor in node.inputs):
+    elif node.op_type == "Mul" and all(constant_integer(factor, calls) is None for factor in node.inputs):
         yield node.outputs[0], 0  # ids times mask
     elif node.op_type == "Add" or (node.op_type == "Sub" and position == 0):
-        constant = constant_integer(_input(node, 1 - position))
+        constant = constant_integer(input_of(node, 1 - position), calls)
         if constant is not None:
             yield node.outputs[0], constant if node.op_type == "Add" else -constant
 
@@ -203,71 +221,31 @@ def _carried_into_bodies(node: ir.Node, position: int) -> Iterator[tuple[ir.Valu
             yield attribute.as_graph().inputs[position], 0
 
 
-def _input(node: ir.Node, position: int) -> ir.Value | None:
-    return node.inputs[position] if 0 <= position < len(node.inputs) else None
-
-
-def _integer(node: ir.Node, name: str, default: int) -> int:
-    """Read an integer attribute; inside functions it may be a reference to one of the call's."""
-    attribute = node.attributes.get(name)
-    if attribute is None or attribute.is_ref() or attribute.type != ir.AttributeType.INT:
-        return default
-    return attribute.as_int()
-
-
-def _axis_size(value: ir.Value | None, axis: int, depth: int = 8) -> int | None:
-    """Size of one axis of `value`, looked up through operators that keep it."""
-    if value is None or depth == 0:
-        return None
-    shape = value.const_value.shape if value.const_value is not None else value.shape
-    if isinstance(shape, ir.Shape) and -len(shape) <= axis < len(shape) and isinstance(shape[axis], int):
-        return int(shape[axis])  # type: ignore[arg-type]  # narrowed by the line above, which mypy cannot follow
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is not None and -len(tensor.shape) <= axis < len(tensor.shape):
-        return int(tensor.shape.numpy()[axis])
-    node = value.producer()
-    if node is None:
-        return None
-    if node.op_type in {"Identity", "Cast", "DequantizeLinear", "Dropout", "Mul", "Div"}:
-        return _axis_size(_input(node, 0), axis, depth - 1)
-    if node.op_type == "Transpose" and "perm" in node.attributes and not node.attributes["perm"].is_ref():
-        order = node.attributes["perm"].as_ints()
-        return _axis_size(_input(node, 0), order[axis], depth - 1) if -len(order) <= axis < len(order) else None
-    return None
-
-
-def _note_sizes(found: Uses, node: ir.Node, position: int) -> None:
+def _note_sizes(found: Uses, node: ir.Node, position: int, calls: Calls) -> None:
     """Note what the weight beside the input says about its shape."""
-    weight = _input(node, 1)
+    weight = input_of(node, 1)
     if position != 0 or weight is None or node.domain not in _DOMAINS:
         return
     if node.op_type in {"Conv", "ConvTranspose", "ConvInteger"}:
-        groups = _integer(node, "group", 1)
-        channels = _axis_size(weight, 0) if node.op_type == "ConvTranspose" else _axis_size(weight, 1)
+        groups = integer_attribute(node, "group", 1)
+        channels = axis_size(weight, 0, calls) if node.op_type == "ConvTranspose" else axis_size(weight, 1, calls)
         if channels is not None:
             found.sizes[1] = channels * (1 if node.op_type == "ConvTranspose" else groups)
-        found.rank = _rank(weight) or found.rank
+        found.rank = rank_of(weight) or found.rank
     if node.op_type in {"LSTM", "GRU", "RNN"}:
         found.rank = 3
-        _set_size(found, -1, _axis_size(weight, 2))
+        _set_size(found, -1, axis_size(weight, 2, calls))
     if node.op_type in {"MatMul", "MatMulInteger"}:
-        _set_size(found, -1, _axis_size(weight, 0 if _rank(weight) == 1 else -2))
+        _set_size(found, -1, axis_size(weight, 0 if rank_of(weight) == 1 else -2, calls))
     if node.op_type == "Gemm":
         found.rank = 2
-        _set_size(found, 1, _axis_size(weight, 1 if _integer(node, "transB", 0) else 0))
+        _set_size(found, 1, axis_size(weight, 1 if integer_attribute(node, "transB", 0) else 0, calls))
     if node.op_type in {"LayerNormalization", "SkipLayerNormalization"}:
-        _set_size(found, -1, _axis_size(weight, -1))
+        _set_size(found, -1, axis_size(weight, -1, calls))
     if node.op_type == "BatchNormalization":
-        _set_size(found, 1, _axis_size(weight, 0))
+        _set_size(found, 1, axis_size(weight, 0, calls))
 
 
 def _set_size(found: Uses, axis: int, size: int | None) -> None:
     if size is not None and size > 0:
         found.sizes[axis] = size
-
-
-def _rank(value: ir.Value) -> int | None:
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is not None:
-        return len(tensor.shape)
-    return len(value.shape) if value.shape is not None else None

@@ -85,6 +85,10 @@ def test_minus_infinity_does_not_win_over_negative_entries() -> None:
     assert figures(array([-np.inf, -3, -2]), array([-np.inf, -2, -3])).top1_agreement == 0.0
 
 
+def test_nan_is_never_the_largest() -> None:
+    assert figures(array([np.nan, 3, 2]), array([np.nan, 2, 3])).top1_agreement == 0.0
+
+
 def test_row_of_zeros_equals_only_a_row_of_zeros() -> None:
     assert figures(array([0, 0], [0, 0]), array([0, 0], [1e-30, 0])).cosine_min == 0.0
     assert figures(array([0, 0]), array([0, 0])).cosine_min == 1.0

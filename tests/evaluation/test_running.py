@@ -98,6 +98,7 @@ def test_slow_sessions_are_still_timed_and_failing_ones_left_out() -> None:
     sessions = {"good": FakeSession("good", journal), "bad": FakeSession("bad", journal, fails=True)}
     found = measure_latency(sessions, {"x": np.zeros(1)}, seconds=0.0)
     assert set(found) == {"good"}
+    assert journal.count("bad") == 1
     assert found["good"].runs >= 1
 
 

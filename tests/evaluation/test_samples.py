@@ -11,6 +11,7 @@ import pytest
 from compressor.evaluation.contract import Feeds, Refusal, Samples
 from compressor.evaluation.running import run_samples
 from compressor.evaluation.samples import generate_samples, probe_session
+from compressor.evaluation.signature import Kind, read_signature
 from compressor.evaluation.values import make_mask
 from compressor.model.session import open_session
 
@@ -97,17 +98,35 @@ def test_table_behind_a_branch_and_a_function_is_found() -> None:
         """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
         g (bool flag, int64[n, s] ids) => (float[n, s, 2] y) {
             y = If (flag) <
-                then_branch = a () => (float[n, s, 2] t) { t = local.look (table, ids) },
+                then_branch = a () => (float[n, s, 2] t) { t = local.look (small, ids) },
                 else_branch = b () => (float[n, s, 2] e) { e = Gather(table, ids) }
             >
         }
         <domain: "local", opset_import: ["" : 17]>
-        look (weights, places) => (rows) { rows = Gather(weights, places) }""",
-        table=(4, 2),
+        look (weights, places) => (rows) {
+            flat = Identity(places)
+            rows = Gather(weights, flat)
+        }""",
+        table=(9, 2),
+        small=(4, 2),
     )
     samples = made(model)
     assert max(batch["ids"].max() for batch in samples.batches) == 3
     assert {bool(batch["flag"]) for batch in samples.batches} == {True, False}
+
+
+def test_table_behind_other_operators_is_found() -> None:
+    model = parse(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (int64[n, s] ids) => (float[n, s, 2] y) {
+            turned = Transpose<perm = [1, 0]>(table)
+            small = Cast<to = 10>(turned)
+            back = Cast<to = 1>(small)
+            y = Gather(back, ids)
+        }""",
+        table=(2, 6),
+    )
+    assert max(batch["ids"].max() for batch in made(model).batches) == 5
 
 
 def test_masks_hold_every_kind_of_padding_and_never_an_empty_row() -> None:
@@ -337,7 +356,7 @@ def test_inputs_too_large_for_memory_are_refused_unmade() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["((" * 5000, "9**9**9", "a+", "__import__('os').abort()", "1/0 + n", "-", "batch\n+1"]
+    "name", ["((" * 5000, "9**9**9", "a+", "-" * 100_000 + "1", "__import__('os').abort()", "1/0 + n", "-", "batch\n+1"]
 )
 def test_axis_names_are_never_more_than_sizes(name: str) -> None:
     model = parse("""<ir_version: 8, opset_import: ["" : 17]>
@@ -393,13 +412,15 @@ def test_positions_count_up_from_the_cache_and_stay_in_their_table() -> None:
 
 
 def test_operators_of_unknown_domains_teach_nothing() -> None:
-    model = parse("""<ir_version: 8, opset_import: ["" : 17, "their.own" : 1]>
-        g (int64[n, s] ids) => (float[n, s] y) {
-            y = their.own.Gather(ids)
+    text = """<ir_version: 8, opset_import: ["" : 17, "their.own" : 1]>
+        g (int64[n, s] ids) => (float[n, s] y) <int64 zero = {0}> {
+            y = their.own.Gather(table, ids)
             b = their.own.Add(ids)
-            c = their.own.Equal(ids)
+            c = their.own.Equal(ids, zero)
             d = their.own.Cast(ids)
-        }""")
-    samples = generate_samples(model)
-    assert isinstance(samples, Samples)
-    assert samples.batches[0]["ids"].dtype == np.int64
+        }"""
+    theirs, ours = (read_signature(parse(t, table=(3, 2))) for t in (text, text.replace("their.own.G", "G")))
+    assert not isinstance(theirs, Refusal)
+    assert not isinstance(ours, Refusal)
+    assert (theirs[0].kind, theirs[0].limit, theirs[0].compared_to) == (Kind.NUMBERS, None, ())
+    assert (ours[0].kind, ours[0].limit) == (Kind.INDEX, 3)
