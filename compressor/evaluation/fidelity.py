@@ -34,23 +34,31 @@ def measure_fidelity(
         The figures, or a refusal: a run failed, the outputs differ in number, structure, type or shape, or an output
         is not finite where the original's is.
     """
-    found: list[list[Comparison]] = [[] for _ in names]
-    runs = 0
+    found: list[list[Comparison]] = []
     for feeds, expected, actual in zip(samples.batches, original, candidate, strict=False):
-        if isinstance(actual, Refusal):
-            return actual
-        if len(actual) != len(names) or len(expected) != len(names):
-            return Refusal(reason=f"has {len(actual)} outputs, the original has {len(names)}")
-        for name, kept, first, second in zip(names, found, expected, actual, strict=True):
-            comparison = _compare_output(name, first, second, feeds)
-            if isinstance(comparison, Refusal):
-                return comparison
-            kept.extend(comparison)
-        runs += 1
-    if runs != len(samples.batches):
-        return Refusal(reason=f"gave outputs for {runs} of {len(samples.batches)} batches")
-    outputs = tuple(_summarize(name, merge(kept)) for name, kept in zip(names, found, strict=True))
-    return Fidelity(samples=samples.rows, batches=runs, generated=samples.generated, outputs=outputs)
+        compared = actual if isinstance(actual, Refusal) else _compare_batch(names, expected, actual, feeds)
+        if isinstance(compared, Refusal):
+            return compared
+        found.append(compared)
+    if len(found) != len(samples.batches):
+        return Refusal(reason=f"gave outputs for {len(found)} of {len(samples.batches)} batches")
+    outputs = tuple(_summarize(name, merge([batch[place] for batch in found])) for place, name in enumerate(names))
+    return Fidelity(samples=samples.rows, batches=len(found), generated=samples.generated, outputs=outputs)
+
+
+def _compare_batch(
+    names: Sequence[str], expected: Outputs, actual: Outputs, feeds: Feeds
+) -> list[Comparison] | Refusal:
+    """Compare the outputs of one run: one comparison for each name."""
+    if len(actual) != len(names) or len(expected) != len(names):
+        return Refusal(reason=f"has {len(actual)} outputs, the original has {len(names)}")
+    compared: list[Comparison] = []
+    for name, first, second in zip(names, expected, actual, strict=True):
+        parts = _compare_output(name, first, second, feeds)
+        if isinstance(parts, Refusal):
+            return parts
+        compared.append(merge(parts))
+    return compared
 
 
 def _compare_output(name: str, first: object, second: object, feeds: Feeds) -> list[Comparison] | Refusal:

@@ -26,29 +26,32 @@ def measure_latency(sessions: Mapping[str, Session], feeds: Feeds, *, seconds: f
     Returns:
         A figure for each session that ran; one that fails has none.
     """
-    timed: dict[str, list[float]] = {}
-    for name, session in sessions.items():
-        first = _time_run(session, feeds)  # Not counted: memory is still being claimed.
-        if first is not None:
-            timed[name] = []
+    # The first run is not counted: memory is still being claimed.
+    running = {name: one for name, one in sessions.items() if _time_run(one, feeds) is not None}
+    timed = _time_in_turns(running, feeds, seconds)
     shape = describe_sizes(feeds)
-    deadline = time.perf_counter() + seconds * len(timed)
-    names = list(timed)
-    for turn in range(MOST_RUNS):
-        is_over = turn >= FEWEST_RUNS and _is_late(deadline)
-        is_slow = turn >= 1 and _is_late(deadline + 2 * seconds * len(timed))
-        if is_over or is_slow:
-            break
-        # Every other turn runs backwards, so that none always follows the same neighbour.
-        for name in names if turn % 2 == 0 else reversed(names):
-            elapsed = _time_run(sessions[name], feeds)
-            if elapsed is not None:
-                timed[name].append(elapsed)
     return {
         name: Latency(median_ms=statistics.median(times) * 1000, runs=len(times), shape=shape)
         for name, times in timed.items()
         if times
     }
+
+
+def _time_in_turns(sessions: Mapping[str, Session], feeds: Feeds, seconds: float) -> dict[str, list[float]]:
+    timed: dict[str, list[float]] = {name: [] for name in sessions}
+    budget = seconds * len(sessions)
+    deadline = time.perf_counter() + budget
+    for turn in range(MOST_RUNS):
+        is_over = turn >= FEWEST_RUNS and _is_late(deadline)
+        is_slow = turn >= 1 and _is_late(deadline + 2 * budget)
+        if is_over or is_slow:
+            break
+        # Every other turn runs backwards, so that none always follows the same neighbour.
+        for name in timed if turn % 2 == 0 else reversed(timed):
+            elapsed = _time_run(sessions[name], feeds)
+            if elapsed is not None:
+                timed[name].append(elapsed)
+    return timed
 
 
 def _is_late(deadline: float) -> bool:
