@@ -49,7 +49,7 @@ _SECOND_CHOICE = (
 )
 # Where nothing runs yet: until one does.
 _LENGTHS = (8, 4, 64, 128, 256, 512, 2, 1, 1600, 16000)
-_SIDES = (256, 128, 64, 384, 32, 512, 640, 299)
+_SIDES = (256, 128, 64, 384, 32, 512, 96, 192, 299, 336, 448, 518, 160, 48, 28, 16, 640, 800, 1024)
 _PASTS = (0, 1, 2, 16)
 _LAST_RESORT = tuple(
     Plan(batch=batch, length=16, target=16, past=5, timid=timid) for timid, batch in ((False, 2), (True, 1), (True, 4))
@@ -204,7 +204,10 @@ def _first_running(draft: _Draft, probe: Probe, deadline: float) -> list[_Made]:
             return []
         feeds = draft.try_out(plan, 0, probe) if draft.elements(plan) <= MOST_ELEMENTS else None
         if isinstance(feeds, dict):
-            neighbours = tuple(replace(plan, batch=batch) for batch in (1, 3) if batch != plan.batch)
+            neighbours = (
+                *(replace(plan, batch=batch) for batch in (1, 3) if batch != plan.batch),
+                replace(plan, length=7, target=5),
+            )
             return [(plan, feeds), *_try_plans(draft, neighbours, probe, deadline)[0]]
     return []
 

@@ -209,6 +209,22 @@ def test_sizes_baked_into_the_graph_are_found_and_named() -> None:
     assert "x 4x16" in samples.notes[0]
 
 
+def test_image_size_of_the_position_table_is_found_and_other_axes_still_vary() -> None:
+    model = parse(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n, 3, height, width] pixel_values, float[n, sequence] x) => (float[n, s] y, float[n, 3, h, w] z) {
+            y = Identity(x)
+            z = Add(pixel_values, positions)
+        }""",
+        positions=(1, 3, 96, 96),
+    )
+    samples = made(model)
+    assert {batch["pixel_values"].shape[1:] for batch in samples.batches} == {(3, 96, 96)}
+    assert len({batch["x"].shape[0] for batch in samples.batches}) > 1
+    assert len({batch["x"].shape[1] for batch in samples.batches}) > 1
+    assert len(samples.notes) == 1
+
+
 def test_size_that_a_weight_implies_is_taken() -> None:
     model = parse(
         """<ir_version: 8, opset_import: ["" : 17]>
