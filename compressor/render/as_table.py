@@ -12,6 +12,7 @@ from rich.text import Text
 
 from compressor.render import figures
 from compressor.render.findings import SkipGroup, closing, counts_of, drift_of, group_skips, time_of, timing_of
+from compressor.render.terminal import unwrapped
 from compressor.report import Host, Latency, Outcome, Report, Size, Step
 
 REASONS_SHOWN = 6
@@ -20,11 +21,12 @@ REASONS_SHOWN = 6
 
 def report_as_table(report: Report, *, verbose: bool = False) -> RenderableType:
     """Lay out `report`; `verbose` unfolds every candidate that was left alone and the host's versions."""
-    parts: list[RenderableType] = [_heading(report), _table(report), _legend(report, verbose)]
+    parts: list[RenderableType] = [_table(report), _legend(report, verbose)]
     parts += [_step_notes(step, verbose) for step in report.steps]
     parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
-    parts.append(Text(closing(report), style="bold"))
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
+    return Group(
+        _heading(report), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(closing(report), style="bold")
+    )
 
 
 def left_alone(step: Step, *, verbose: bool) -> Iterator[RenderableType]:
@@ -47,8 +49,8 @@ def left_alone(step: Step, *, verbose: bool) -> Iterator[RenderableType]:
 def _heading(report: Report) -> Text:
     source = figures.printable(str(report.source))
     if report.output is None:
-        return Text(f"{source} (nothing written)", overflow="fold")
-    return Text(f"{source} -> {figures.printable(str(report.output))}", overflow="fold")
+        return unwrapped(f"{source} (nothing written)\n")
+    return unwrapped(f"{source} -> {figures.printable(str(report.output))}\n")
 
 
 def _table(report: Report) -> Table:

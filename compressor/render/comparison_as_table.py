@@ -13,24 +13,26 @@ from rich.text import Text
 from compressor.comparison import Check, Comparison
 from compressor.render import figures
 from compressor.render.findings import drift_of, samples_of
+from compressor.render.terminal import unwrapped
 from compressor.report import Latency
 
 
 def comparison_as_table(comparison: Comparison) -> RenderableType:
     """Lay out `comparison`, the verdict last."""
     parts: list[RenderableType] = [
-        _paths(comparison),
         _table(comparison),
         Text(_legend(comparison), style="dim"),
         _checks(comparison.checks),
         *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in comparison.warnings),
     ]
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts), Text(_verdict(comparison), style="bold"))
+    return Group(
+        _paths(comparison), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(_verdict(comparison), style="bold")
+    )
 
 
 def _paths(comparison: Comparison) -> Text:
     original, candidate = (figures.printable(str(p)) for p in (comparison.original_path, comparison.candidate_path))
-    return Text(f"original:  {original}\ncandidate: {candidate}", overflow="fold")
+    return unwrapped(f"original:  {original}\ncandidate: {candidate}\n")
 
 
 def _table(comparison: Comparison) -> Table:

@@ -30,10 +30,11 @@ def size_change(before: int, after: int) -> str:
 
 
 def relative_change(before: int, after: int) -> str:
-    """Spell a difference as a share of `before`, with its sign."""
+    """Spell a difference as a share of `before`, with its sign; one too small to see is called that."""
     if before == 0 or before == after:
         return "0.0 %"
-    return f"{(after - before) / before:+.1%}".replace("%", " %")
+    share = 100 * (after - before) / before
+    return f"{share:+.1f} %" if abs(share) >= 0.05 else "< 0.1 %"
 
 
 def times(ratio: float) -> str:

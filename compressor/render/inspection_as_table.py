@@ -14,6 +14,7 @@ from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render import figures
 from compressor.render.as_table import left_alone
 from compressor.render.findings import counts_of
+from compressor.render.terminal import unwrapped
 
 ROWS_SHOWN = 8
 """Rows of each list; the rest is counted."""
@@ -43,13 +44,12 @@ def inspection_as_table(inspection: Inspection, *, verbose: bool = False) -> Ren
 
 def _heading(inspection: Inspection) -> RenderableType:
     files = [
-        f"{figures.printable(str(path))}: {figures.size(length)}" for path, length in inspection.file_bytes.items()
+        unwrapped(f"{figures.printable(str(path))}: {figures.size(length)}")
+        for path, length in inspection.file_bytes.items()
     ]
     opsets = ", ".join(f"{figures.printable(name)} {version}" for name, version in inspection.opsets.items())
     producer = f"; made by {figures.printable(inspection.producer)}" if inspection.producer else ""
-    return Text(
-        "\n".join([*files, f"IR version {inspection.ir_version}; opset {opsets}{producer}", ""]), overflow="fold"
-    )
+    return Group(*files, Text(f"IR version {inspection.ir_version}; opset {opsets}{producer}\n"))
 
 
 def _section(title: str, content: RenderableType) -> RenderableType:

@@ -11,17 +11,28 @@ from compressor.render.figures import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 
 def print_report(report: RenderableType) -> None:
-    """Print `report` on stdout, without the blanks that rich fills lines up with."""
+    """Print `report` on stdout, without the blanks that rich fills lines up with.
+
+    A line that asks not to be wrapped, such as a path, is longer than the terminal rather than cut.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, emoji=False, markup=False)
     with console.capture() as capture:
-        console.print(report)
+        console.print(report, crop=False)
     for line in capture.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
+
+
+def unwrapped(text: str) -> Text:
+    """Make a line that is neither folded nor cut, so that a path in it can be copied."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def say(message: str) -> None:

@@ -29,6 +29,7 @@ def test_gives_a_change_its_sign() -> None:
     assert figures.size_change(500, 500) == "0 B"
     assert figures.relative_change(358_548_619, 47_200_000) == "-86.8 %"
     assert figures.relative_change(100, 103) == "+3.0 %"
+    assert figures.relative_change(3_163_737, 3_163_717) == "< 0.1 %"
 
 
 def test_an_empty_file_has_no_relative_change() -> None:

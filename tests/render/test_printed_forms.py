@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -68,12 +69,25 @@ def test_verbose_inspection_hides_nothing(inspection: Inspection, printed: Print
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
-def test_no_line_is_wider_than_the_terminal(
+def test_no_line_but_that_of_the_paths_is_wider_than_the_terminal(
     report: Report, printed: Printed, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    printed_lines = printed  # clears the environment first
     monkeypatch.setenv("COLUMNS", columns)
-    assert max(map(len, printed_lines(report_as_table(report)).splitlines())) <= int(columns)
+    paths, *lines = printed(report_as_table(report)).splitlines()
+    assert paths == "models/albert[v2].onnx -> models/albert[v2].compressed.onnx"
+    assert max(map(len, lines)) <= int(columns)
+
+
+def test_a_long_path_can_be_copied(
+    report: Report, comparison: Comparison, inspection: Inspection, printed: Printed
+) -> None:
+    path = Path("/models") / ("x" * 90) / "a b.onnx"
+    for form in (
+        report_as_table(replace(report, output=path)),
+        comparison_as_table(replace(comparison, candidate_path=path)),
+        inspection_as_table(replace(inspection, file_bytes={path: 1})),
+    ):
+        assert str(path) in printed(form)
 
 
 def test_a_long_list_of_reasons_is_cut_and_counted(report: Report, printed: Printed) -> None:
