@@ -64,7 +64,9 @@ def test_decodes_a_shared_weight_once() -> None:
 
 @pytest.mark.parametrize("weight_type", WeightType)
 def test_a_weight_may_be_multiplied_in_integers_and_sliced_in_float(weight_type: WeightType) -> None:
-    text = GRAPHS["MatMul of slices"][0].replace("=> (", "=> (float[8, 48] z, ").replace("y = ", "z = MatMul(x, w) y = ")
+    text = (
+        GRAPHS["MatMul of slices"][0].replace("=> (", "=> (float[8, 48] z, ").replace("y = ", "z = MatMul(x, w) y = ")
+    )
     model = draw(text, w=normal(32, 48))
     result = quantize(model, weight_type=weight_type)
     assert result.counts == {"weights_quantized": 1, "matmul_in_int8": 1, "decoded_to_float": 1}
@@ -73,9 +75,7 @@ def test_a_weight_may_be_multiplied_in_integers_and_sliced_in_float(weight_type:
 
 @pytest.mark.parametrize("scheme", Scheme)
 def test_leaves_an_addend_in_float_and_names_the_operator(scheme: Scheme) -> None:
-    model = draw(
-        "g (float[32, 32] x) => (float[32, 32] y) { h = MatMul(x, w) y = Add(h, w) }", w=normal(32, 32)
-    )
+    model = draw("g (float[32, 32] x) => (float[32, 32] y) { h = MatMul(x, w) y = Add(h, w) }", w=normal(32, 32))
     result = quantize(model, scheme=scheme)
     assert reasons(result) == {"w": "used in float by Add 'y'"}
     assert result.skipped[0].weight_bytes == 4096

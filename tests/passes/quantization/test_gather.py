@@ -70,7 +70,9 @@ def test_a_tied_table_is_stored_once_with_a_scale_for_each_token(head: str, weig
     result = quantize(model, weight_type=weight_type)
     assert result.counts["weights_quantized"] == 1
     assert result.counts["gather_in_int8"] == 1
-    large = [v for v in result.model.graph.initializers.values() if v.const_value is not None and v.const_value.size > 200]
+    large = [
+        v for v in result.model.graph.initializers.values() if v.const_value is not None and v.const_value.size > 200
+    ]
     assert len(large) == 1
     assert_near(model, result, ids=np.arange(100).reshape(4, 25))
 

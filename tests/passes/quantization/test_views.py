@@ -32,20 +32,21 @@ SIZES = st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=4)
 @given(data=st.data(), shape=SIZES)
 def test_spread_scales_are_what_the_rearranged_weight_has(data: st.DataObject, shape: list[int]) -> None:
     """Rearranging a tensor that holds its own scales gives, along traceable axes, the scales as spread."""
-    view, seen = View.whole(tuple(shape)), None
+    view = View.whole(tuple(shape))
+    seen: list[tuple[str, tuple[int, ...]]] = []
     for _ in range(3):
         order = data.draw(st.permutations(range(len(view.shape))))
         view = view.transposed(tuple(order))
-        seen = (*(seen or ()), ("transpose", tuple(order)))
+        seen.append(("transpose", tuple(order)))
         target = tuple(data.draw(st.permutations(_regroup(data, view.shape))))
         if np.prod(target) == np.prod(view.shape):
             view = view.reshaped(target)
-            seen = (*seen, ("reshape", target))
+            seen.append(("reshape", target))
     scaled = view.stored_axes(*(axis for axis in range(len(view.shape)) if data.draw(st.booleans())))
     small = [size if axis in scaled else 1 for axis, size in enumerate(shape)]
     scales = np.arange(1, np.prod(small) + 1, dtype=np.float32).reshape(small)
     full = np.broadcast_to(scales, shape)
-    for kind, argument in seen or ():
+    for kind, argument in seen:
         full = full.transpose(argument) if kind == "transpose" else full.reshape(argument)
     assert np.array_equal(np.broadcast_to(view.spread(scales), view.shape), full)
 
@@ -81,7 +82,8 @@ def test_keeps_a_scale_for_each_output_channel_behind_a_transpose_and_a_merge() 
     w = np.ascontiguousarray(uneven(64, 4, 8).transpose(1, 0, 2))
     model = draw(
         "g (float[N, 64] x) => (float[N, 32] y)"
-        "{ t = Transpose<perm = [1, 0, 2]>(w) s = Constant<value_ints = [64, 32]>() v = Reshape(t, s) y = MatMul(x, v) }",
+        "{ t = Transpose<perm = [1, 0, 2]>(w) s = Constant<value_ints = [64, 32]>()"
+        "  v = Reshape(t, s) y = MatMul(x, v) }",
         w=w,
     )
     assert_near(model, quantize(model), x=normal(8, 64, seed=1))
