@@ -22,11 +22,14 @@ from compressor.recipe import Recipe
 from compressor.report import Outcome, Report, Size, Step
 
 EQUIVALENCE_TOLERANCE = 1e-4
-"""Largest relative difference of a pass that claims equality up to rounding.
+"""Largest relative difference of a pass that claims equality up to rounding, for float32 and wider.
 
 A fused operator adds up the same float32 products in another order. Over the depth of a transformer that gives
 differences of 1e-7 to 1e-5 of the largest output; a wrong mask, scale or epsilon gives 1e-2 and more.
 """
+
+HALF_TOLERANCE = 8 * 2.0**-10
+"""The same where weights are float16 or bfloat16: some roundings of 2^-10 each, still below what a wrong mask does."""
 
 Progress = Callable[[str], None]
 
@@ -131,6 +134,7 @@ class _Chain:
         self._verdict: Verdict | None = None
         self._judge = judge
         self._tell = tell
+        self._tolerance = tolerance_for(original)
 
     def apply(self, step: Pass) -> None:
         """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
@@ -160,7 +164,7 @@ class _Chain:
         verdict = self._judge.judge(result.model)
         if isinstance(verdict, Refusal):
             return _Trial(result, size, None, verdict.reason)
-        return _Trial(result, size, verdict, _broken_claim(step.claim, self._verdict, verdict))
+        return _Trial(result, size, verdict, _broken_claim(step.claim, self._verdict, verdict, self._tolerance))
 
     def _keep(self, step: Pass, trial: _Trial, seconds: float, broken: list[_Trial]) -> None:
         if trial.result.is_changed:
@@ -206,7 +210,13 @@ class _Chain:
         self.steps.append(figures)
 
 
-def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict) -> str:
+def tolerance_for(original: Size) -> float:
+    """Largest relative difference that rounding alone may cause in a model with these weights."""
+    is_half = not original.weight_bytes.keys().isdisjoint(("FLOAT16", "BFLOAT16"))
+    return HALF_TOLERANCE if is_half else EQUIVALENCE_TOLERANCE
+
+
+def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict, tolerance: float) -> str:
     """What a pass promised and did not keep, measured against the original; empty where it kept its word.
 
     After a lossy pass the original's outputs are no longer there to be met. Then an exact pass must leave every figure
@@ -224,7 +234,7 @@ def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict) -> str:
     if claim is Claim.LOSSY:
         return ""
     earlier = 0.0 if before is None else before.fidelity.worst_max_rel
-    allowed = EQUIVALENCE_TOLERANCE if earlier <= EQUIVALENCE_TOLERANCE else 2 * earlier
+    allowed = tolerance if earlier <= tolerance else 2 * earlier
     if after.fidelity.worst_max_rel <= allowed:
         return ""
     return _difference(f"a relative difference of at most {allowed:.1e}", after)

@@ -121,10 +121,10 @@ def _fit(value: Any, example: Any, where: str) -> Any:
         if value not in choices:
             raise OptionError(f"{where} is {value!r}; choose from {', '.join(map(str, choices))}")
         return choices[value]
-    if isinstance(example, tuple):
+    if isinstance(example, tuple | frozenset):
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise OptionError(f"{where} is {value!r}; it takes a list of texts")
-        return tuple(value)
+        return type(example)(value)
     is_number = isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool)
     if type(value) is not type(example) and not is_number:
         raise OptionError(f"{where} is {value!r}; it takes a value like {example!r}")
@@ -136,8 +136,8 @@ def _literal(value: Any) -> str:
         return _literal(value.value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, tuple | frozenset):
+        return f"[{', '.join(map(_literal, sorted(value)))}]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

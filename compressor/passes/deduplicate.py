@@ -37,14 +37,20 @@ class DeduplicateInitializers(Pass):
 
     def run(self, model: ir.Model) -> PassResult:
         """Merge equal weights of `model`; a weight is read only as far as another could still be equal to it."""
-        counts: Counter[str] = Counter()
-        skipped: list[Skip] = []
-        for root in roots(model):
-            scope = _Scope(root, root is model.graph and model.ir_version >= _FREE_INITIALIZERS)
-            scope.merge()
-            counts.update(scope.counts)
-            skipped += scope.skipped
+        counts, skipped = merge_equal(model)
         return PassResult(model=model, counts=dict(counts), skipped=tuple(skipped))
+
+
+def merge_equal(model: ir.Model, *, at_most: int | None = None) -> tuple[Counter[str], list[Skip]]:
+    """Merge equal weights in place; other passes use it to tidy up small constants of `at_most` bytes."""
+    counts: Counter[str] = Counter()
+    skipped: list[Skip] = []
+    for root in roots(model):
+        scope = _Scope(root, root is model.graph and model.ir_version >= _FREE_INITIALIZERS)
+        scope.merge(at_most)
+        counts.update(scope.counts)
+        skipped += scope.skipped
+    return counts, skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,10 @@ class _Scope:
         self.renamed: dict[str, str] = {}
         self.inner_names = {value.name for graph in root.subgraphs() for value in _values(graph)}
 
-    def merge(self) -> None:
+    def merge(self, at_most: int | None) -> None:
         copies = [_Copy(held, value) for held in tensors_below(self.root) if (value := held.read_as) is not None]
+        if at_most is not None:
+            copies = [copy for copy in copies if tensor_bytes(copy.held.tensor) <= at_most]
         for group in equal_groups(copies, lambda copy: copy.held.tensor):
             self._merge_group([copy for copy in group if self._is_free(copy)])
         if self.renamed:

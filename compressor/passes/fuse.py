@@ -9,6 +9,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.deduplicate import merge_equal
 from compressor.passes.fusions import (
     gelu,
     layer_normalization,
@@ -16,7 +17,7 @@ from compressor.passes.fusions import (
     plain_shapes,
     skip_layer_normalization,
 )
-from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit
+from compressor.passes.fusions.graph_edit import CONTRIB, SMALL_CONSTANT, GraphEdit
 
 KINDS = ("attention", "gelu", "layer_normalization", "skip_layer_normalization")
 """What can be fused, and left out by name."""
@@ -37,7 +38,9 @@ class FuseTransformer(Pass):
 
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything that is allowed, in one walk per kind."""
+        merged, _ = merge_equal(model, at_most=SMALL_CONSTANT)  # so that nodes which differ in nothing else look alike
         edit = GraphEdit(model)
+        edit.counts.update(merged)
         plain_shapes.simplify(edit)
         if "attention" not in self.without:
             multi_head_attention.fuse(edit)

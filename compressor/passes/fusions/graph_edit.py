@@ -14,6 +14,9 @@ from compressor.report import Skip
 
 CONTRIB = "com.microsoft"
 
+SMALL_CONSTANT = 64
+"""Bytes of the largest constant that rules add: a shape, a scalar."""
+
 
 class GraphEdit:
     """A model's graph under edit.
@@ -34,6 +37,11 @@ class GraphEdit:
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = []
         self._integers: dict[tuple[int, ...], ir.Value] = {}
+        self._constants = {
+            _content(tensor): value
+            for tensor, value in _small_constants(self.graph)
+            if tensor.dtype is not ir.DataType.STRING and tensor.nbytes <= SMALL_CONSTANT
+        }
         self._names = {value.name for value in [*model.graph.inputs, *model.graph.initializers.values()]}
         for node in nodes_of(model.graph):
             self._names.update(output.name for output in node.outputs)
@@ -110,7 +118,8 @@ class GraphEdit:
                 if producer is not None:
                     pending.append(producer)
                 elif value.is_initializer() and not (value.uses() or value.is_graph_input() or value.is_graph_output()):
-                    assert value.graph is not None and value.name is not None
+                    assert value.graph is not None
+                    assert value.name is not None
                     value.graph.initializers.pop(value.name, None)
 
     def skip(self, candidate: str, reason: str) -> None:
@@ -126,27 +135,46 @@ class GraphEdit:
         self._names.add(name)
         return name
 
-    def _register(self, array: np.ndarray, wanted: str) -> ir.Value:  # type: ignore[type-arg]  # any element type
-        known = self._equal_initializer(array)
+    def _register(self, array: np.ndarray, wanted: str) -> ir.Value:
+        known = self._known_constant(array)
         if known is not None:
             return known
         name = self.new_name(wanted)
         tensor = ir.tensor(array, name=name)
-        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape)  # type: ignore[arg-type]  # a protocol of the same shape
+        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
         self.graph.register_initializer(value)
+        self._constants[_content(tensor)] = value
         return value
 
+    def _known_constant(self, array: np.ndarray) -> ir.Value | None:
+        """An equal constant that the main graph has already, where every node can read it."""
+        known = self._constants.get(_content(ir.tensor(array)))
+        if known is None:
+            return None
+        node = known.producer()
+        if node is None:
+            return known if known.name in self.graph.initializers else None
+        if node.graph is not self.graph:
+            return None  # swept up since
+        if self.graph[0] is not node:
+            self.graph.remove(node)
+            self.graph.insert_before(self.graph[0], node)
+        return known
 
-    def _equal_initializer(self, array: np.ndarray) -> ir.Value | None:  # type: ignore[type-arg]  # any element type
-        """A small constant that the main graph has already, so that none is stored twice."""
-        for value in self.graph.initializers.values():
-            tensor = value.const_value
-            if tensor is None or tensor.nbytes != array.nbytes or value.is_graph_input():
-                continue
-            if tensor.dtype.numpy() == array.dtype and tuple(tensor.shape.numpy()) == array.shape:
-                if tensor.tobytes() == array.tobytes():
-                    return value
-        return None
+
+def _content(tensor: ir.TensorProtocol) -> tuple[ir.DataType, tuple[int, ...], bytes]:
+    return tensor.dtype, tuple(tensor.shape.numpy()), tensor.tobytes()
+
+
+def _small_constants(graph: ir.Graph) -> Iterable[tuple[ir.TensorProtocol, ir.Value]]:
+    """The small constants of `graph` that nobody outside can set."""
+    for value in graph.initializers.values():
+        if value.const_value is not None and not value.is_graph_input():
+            yield value.const_value, value
+    for node in graph:
+        attribute = node.attributes.get("value") if node.op_type == "Constant" else None
+        if attribute is not None and attribute.type is ir.AttributeType.TENSOR and not attribute.is_ref():
+            yield attribute.as_tensor(), node.outputs[0]
 
 
 def place_of(node: ir.Node) -> str:
