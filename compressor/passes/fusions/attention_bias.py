@@ -13,6 +13,9 @@ from compressor.passes.fusions.dimensions import ONE, Size
 from compressor.passes.fusions.graph_edit import GraphEdit
 from compressor.passes.fusions.match import made_by, number_of
 
+Axis = tuple[ir.Value, int]
+"""One axis of a tensor."""
+
 Extent = tuple[Size, Size, Size, Size]
 """Batch, heads, queries and keys of the scores."""
 
@@ -28,24 +31,22 @@ class AttentionBiases:
         self.edit = edit
         self._made: dict[object, ir.Value] = {}
 
-    def make(
-        self, terms: Sequence[Bias], extent: Extent, query: ir.Value, key: ir.Value, before: ir.Node
-    ) -> ir.Value | None:
+    def make(self, terms: Sequence[Bias], extent: Extent, query: Axis, key: Axis, before: ir.Node) -> ir.Value | None:
         """Sum up `terms` and spread the sum over queries and keys, in new nodes in front of `before`.
 
-        ONNX Runtime's MultiHeadAttention wants (1 or batch, 1 or heads, queries, keys): its last two axes do not broadcast.
-        `query` and `key` are 3-D, so that open sizes can be read from them.
+        ONNX Runtime's MultiHeadAttention wants (1 or batch, 1 or heads, queries, keys): the last two do not broadcast.
+        Where their sizes are open, they are read from `query` and `key`.
         """
         if not terms:
             return None
         total = None
         for term in terms:
-            value = self._once((before.graph, term), lambda t=term: self._term(t, before))  # type: ignore[misc]  # bound default
+            value = self._once((before.graph, term), lambda t=term: self._term(t, before))
             total = (
                 value
                 if total is None
                 else self._once((before.graph, total, value), lambda a=total, b=value: self._sum(a, b, before))
-            )  # type: ignore[misc]  # bound defaults
+            )
         assert total is not None
         return self._once((before.graph, total, extent[2:]), lambda: self._spread(total, extent, query, key, before))
 
@@ -56,6 +57,9 @@ class AttentionBiases:
 
     def _term(self, term: Bias, before: ir.Node) -> ir.Value:
         value = term.value
+        if _needs_view(self.edit, term):
+            assert term.view is not None
+            value = self._new("Reshape", [value, term.view], before, f"{value.name}_view")
         if term.fill is not None:
             dtype = self.edit.facts.dtype(before.inputs[0]) or ir.DataType.FLOAT
             masked, free = self._fill(term, dtype), self._number(0.0, dtype)
@@ -67,7 +71,7 @@ class AttentionBiases:
         return self._new("Mul", [value, self._number(term.factor, dtype)], before, f"{value.name}_scaled")
 
     def _fill(self, term: Bias, dtype: ir.DataType) -> ir.Value:
-        """The number to add: minus infinity stays; anything else becomes the lowest finite one, which swallows the score.
+        """The number to add: minus infinity, or else the lowest finite number, which swallows the score.
 
         So a row that is masked completely gets equal probabilities, just as if all its scores had been replaced.
         """
@@ -81,7 +85,7 @@ class AttentionBiases:
     def _sum(self, left: ir.Value, right: ir.Value, before: ir.Node) -> ir.Value:
         return self._new("Add", [left, right], before, f"{right.name}_sum")
 
-    def _spread(self, bias: ir.Value, extent: Extent, query: ir.Value, key: ir.Value, before: ir.Node) -> ir.Value:
+    def _spread(self, bias: ir.Value, extent: Extent, query: Axis, key: Axis, before: ir.Node) -> ir.Value:
         shape = self.edit.facts.shape(bias)
         if shape is not None and len(shape) == 4 and shape[2:] == extent[2:]:
             return bias
@@ -100,12 +104,13 @@ class AttentionBiases:
         values = [self.edit.integers([part]) if isinstance(part, int) else part for part in parts]
         return self._new("Concat", values, before, "attention_bias_shape", axis=0)
 
-    def _length(self, source: ir.Value, before: ir.Node) -> ir.Value:
-        """The second axis of `source`, as a list of one."""
+    def _length(self, source: Axis, before: ir.Node) -> ir.Value:
+        """The size of an axis, as a list of one."""
+        value, axis = source
         if self.edit.opset >= 15:
-            return self._new("Shape", [source], before, f"{source.name}_length", start=1, end=2)
-        shape = self._new("Shape", [source], before, f"{source.name}_shape")
-        return self._new("Gather", [shape, self.edit.integers([1])], before, f"{source.name}_length", axis=0)
+            return self._new("Shape", [value], before, f"{value.name}_length", start=axis, end=axis + 1)
+        shape = self._new("Shape", [value], before, f"{value.name}_shape")
+        return self._new("Gather", [shape, self.edit.integers([axis])], before, f"{value.name}_length", axis=0)
 
     def _new(self, op_type: str, inputs: Sequence[ir.Value], before: ir.Node, name: str, **attributes: int) -> ir.Value:
         return self.edit.insert(before, op_type, inputs, attributes=attributes, name=name).outputs[0]
@@ -118,6 +123,10 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
         NotFusable: it does not, or nothing proves that it does.
     """
     shape = edit.facts.shape(term.value)
+    if _needs_view(edit, term):
+        content = edit.facts[term.view].content
+        if content is not None and content[1:] == extent[1:] and shape == (extent[0] * extent[1], *extent[2:]):
+            return
     if shape is None or len(shape) > term.rank:
         raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
     # Scores of three axes have batch and heads in one, which lines up with neither.
@@ -126,6 +135,12 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
     if any(size not in (ONE, fit) for size, fit in zip(padded, wanted, strict=True)):
         sizes = " x ".join(map(str, shape))
         raise NotFusable(f"'{term.value.name}' ({sizes}) does not fit scores of {' x '.join(map(str, extent))}")
+
+
+def _needs_view(edit: GraphEdit, term: Bias) -> bool:
+    """The term has batch and heads in one axis."""
+    shape = edit.facts.shape(term.value)
+    return term.rank == 3 and term.view is not None and shape is not None and len(shape) == 3 and shape[0] != ONE
 
 
 def can_mask_whole_rows(terms: Sequence[Bias]) -> bool:

@@ -29,6 +29,7 @@ class Bias:
         fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`.
         fills_where: the truth value of the condition at which the scores are replaced.
         rank: the number of axes of the scores it is added to.
+        view: the shape that brings it into four axes, where the scores have three when it is added.
     """
 
     value: ir.Value
@@ -36,6 +37,7 @@ class Bias:
     fill: float | None = None
     fills_where: bool = True
     rank: int = 4
+    view: ir.Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Scores:
     """What goes into a Softmax: `scale` * query x key + biases.
 
     Attributes:
-        product: the MatMul of query and transposed key.
+        product: the MatMul or Einsum of query and key.
         scale: the factor of that product.
         biases: what is added, outermost last.
     """
@@ -61,7 +63,7 @@ class Scores:
 MAX_DEPTH = 10
 """Operators between product and Softmax; the longest seen in an export is 5."""
 SURELY_MASKED = -1e4
-"""A fill at most this low gives a probability of exactly 0 beside any score above -9,900 (float32 exp underflows at -104)."""
+"""A fill this low gives a probability of exactly 0 beside any score above -9,900: float32 exp underflows at -104."""
 
 
 def scores_before(facts: Facts, value: ir.Value) -> Scores:
@@ -83,7 +85,8 @@ def _scores(facts: Facts, value: ir.Value, depth: int) -> Scores | str | None:
     node = value.producer()
     if node is None or depth == 0:
         return None
-    if made_by(value, "MatMul"):
+    found: Scores | str | None
+    if made_by(value, "MatMul", "Einsum"):
         found = _product(facts, node)
     elif made_by(value, "Mul", "Div"):
         found = _scaled(facts, node, depth)
@@ -103,7 +106,7 @@ def _scores(facts: Facts, value: ir.Value, depth: int) -> Scores | str | None:
 
 
 def _product(facts: Facts, node: ir.Node) -> Scores | None:
-    if any(value is None or tensor_of(value) is not None for value in node.inputs):
+    if len(node.inputs) != 2 or any(value is None or tensor_of(value) is not None for value in node.inputs):
         return None
     ranks = [facts[value].rank for value in node.inputs]
     return Scores(node) if ranks[0] == ranks[1] and ranks[0] in (3, 4) else None
@@ -164,7 +167,11 @@ def _viewed(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
     before, after = facts.shape(tensor), facts.shape(node.outputs[0])
     if tensor is None or before is None or after is None or before[-2:] != after[-2:]:
         return None
-    return _scores(facts, tensor, depth - 1)
+    inner = _scores(facts, tensor, depth - 1)
+    if not isinstance(inner, Scores) or (len(before), len(after)) != (3, 4):
+        return inner
+    view = node.inputs[1] if node.op_type == "Reshape" else None
+    return replace(inner, biases=tuple(replace(bias, view=view) for bias in inner.biases))
 
 
 def _through_other(facts: Facts, node: ir.Node, depth: int) -> str | None:

@@ -1,7 +1,7 @@
 """Fuse the Gaussian error linear unit in its exact (erf), tanh and sigmoid forms, with a bias added before.
 
-x * 0.5 * (1 + erf(x / sqrt 2)) is Gelu; x * 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) is its approximation (Hendrycks
-and Gimpel, arXiv:1606.08415); x * sigmoid(a * x) is QuickGelu, with a = 1 the sigmoid linear unit.
+x * 0.5 * (1 + erf(x / sqrt 2)) is Gelu; x * 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) is its approximation
+(Hendrycks and Gimpel, arXiv:1606.08415); x * sigmoid(a * x) is QuickGelu, with a = 1 the sigmoid linear unit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fuse LayerNorm and RMSNorm written in single steps to one operator.
 
-They become LayerNormalization and RMSNormalization where the model's opset has them (17 and 23). Before that, ONNX Runtime
-would take both as undeclared guests in the standard's name space, but then the ONNX checker refuses the file, so those
-that follow a residual addition become SkipLayerNormalization (see there) and the others stay.
+They become LayerNormalization and RMSNormalization where the model's opset has them (17 and 23). Before that, ONNX
+Runtime would take both as undeclared guests in the standard's name space, but then the ONNX checker refuses the file,
+so those that follow a residual addition become SkipLayerNormalization (see there) and the others stay.
 """
 
 from __future__ import annotations

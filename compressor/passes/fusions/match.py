@@ -34,7 +34,7 @@ def sole_user(value: ir.Value) -> ir.Node | None:
     uses = value.uses()
     if len(uses) != 1 or value.is_graph_output():
         return None
-    node = uses[0][0]
+    node = next(iter(uses))[0]
     # A node inside a branch of an If reads outer values, but cannot be merged with what makes them.
     producer = value.producer()
     return node if producer is None or node.graph is producer.graph else None
@@ -130,6 +130,12 @@ def ints_attribute(node: ir.Node, name: str) -> tuple[int, ...] | None:
     """A list of integers, or None where it is not given."""
     attribute = node.attributes.get(name)
     return None if attribute is None or attribute.is_ref() else tuple(attribute.as_ints())
+
+
+def is_swap(node: ir.Node) -> bool:
+    """A Transpose that exchanges the last two axes of three or more."""
+    perm = ints_attribute(node, "perm") or ()
+    return len(perm) > 2 and perm == (*range(len(perm) - 2), len(perm) - 1, len(perm) - 2)
 
 
 def axes_of(node: ir.Node) -> tuple[int, ...] | None:

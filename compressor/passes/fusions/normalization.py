@@ -13,10 +13,13 @@ from compressor.passes.fusions.match import (
     int_attribute,
     is_at_end,
     is_number,
+    is_operator,
     made_by,
     number_of,
     only_user,
+    operands,
     other_input,
+    sole_user,
 )
 
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -65,19 +68,58 @@ def in_pieces(edit: GraphEdit, mean_of_squares: ir.Node) -> Normalization | None
     epsilon = number_of(other_input(eps_added, mean_of_squares.outputs[0])) if eps_added is not None else None
     if eps_added is None or epsilon is None:
         return None
-    normalized = _divided_by_root(base, eps_added.outputs[0])
-    if normalized is None:
-        return None
-    weighted = _combined_per_feature(edit, normalized, "Mul")
+    return _step_by_step(edit, base, eps_added.outputs[0], epsilon) or _folded(
+        edit, base, eps_added.outputs[0], epsilon
+    )
+
+
+def _step_by_step(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: float) -> Normalization | None:
+    """Center, divide by the root, multiply with the weight, add the bias."""
+    normalized = _divided_by_root(base, variance)
+    weighted = _combined_per_feature(edit, normalized, "Mul") if normalized is not None else None
     if weighted is None:
         return None
     result, weight = weighted
-    centered = _centered_source(edit, base)
-    if centered is None:
+    mean = _mean_subtracted(edit, base)
+    if mean is None:
         return _checked(edit, Normalization(base, weight, None, epsilon, result, is_centered=False))
+    difference = base.producer()
+    if difference is None or difference.inputs[1] is not mean.outputs[0]:
+        return None  # the sign counts here
+    if not _is_read_only_by(mean.outputs[0], difference):
+        return None
     shifted = _combined_per_feature(edit, result, "Add")
     result, bias = shifted if shifted is not None else (result, None)
-    return _checked(edit, Normalization(centered, weight, bias, epsilon, result, is_centered=True))
+    assert mean.inputs[0] is not None
+    return _checked(edit, Normalization(mean.inputs[0], weight, bias, epsilon, result, is_centered=True))
+
+
+def _folded(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: float) -> Normalization | None:
+    """TensorFlow's order: with f = weight / root, source * f + (bias - mean * f)."""
+    inverse = _inverse_root(variance)
+    weighted = _combined_per_feature(edit, inverse, "Mul") if inverse is not None else None
+    mean = _mean_subtracted(edit, base)
+    if weighted is None or mean is None or mean.inputs[0] is None:
+        return None
+    factor, weight = weighted
+    source, mean_value = mean.inputs[0], mean.outputs[0]
+    scaled = {id(other_input(node, factor)): node for node, _ in factor.uses() if is_operator(node, "Mul")}
+    if len(factor.uses()) != 2 or factor.is_graph_output() or scaled.keys() != {id(source), id(mean_value)}:
+        return None
+    scaled_mean = scaled[id(mean_value)]
+    if not _is_read_only_by(mean_value, base.producer(), scaled_mean):
+        return None
+    shift = only_user(scaled_mean.outputs[0], "Sub")
+    total = only_user(scaled[id(source)].outputs[0], "Add")
+    if shift is None or total is None or shift.inputs[1] is not scaled_mean.outputs[0] or shift.inputs[0] is None:
+        return None
+    if other_input(total, scaled[id(source)].outputs[0]) is not shift.outputs[0] or sole_user(shift.outputs[0]) is None:
+        return None
+    bias = shift.inputs[0]
+    shape = edit.facts.shape(bias)
+    if shape is None or shape != edit.facts.shape(weight):
+        return None
+    return _checked(edit, Normalization(source, weight, bias, epsilon, total.outputs[0], is_centered=True))
 
 
 def _squared(value: ir.Value | None) -> ir.Value | None:
@@ -98,23 +140,35 @@ def _is_over_last_axis(edit: GraphEdit, node: ir.Node) -> bool:
 def _divided_by_root(base: ir.Value, variance: ir.Value) -> ir.Value | None:
     """`base` / sqrt(`variance`), as a quotient or as a product with the reciprocal."""
     root = only_user(variance, "Sqrt", "Pow")
-    if root is None or (root.op_type == "Pow" and root.inputs[0] is not variance):
+    divided = only_user(root.outputs[0], "Div") if root is not None and _power(root, variance) == 0.5 else None
+    if root is not None and divided is not None and divided.inputs[0] is base and divided.inputs[1] is root.outputs[0]:
+        return divided.outputs[0]
+    inverse = _inverse_root(variance)
+    times = only_user(inverse, "Mul") if inverse is not None else None
+    return (
+        times.outputs[0] if times is not None and inverse is not None and other_input(times, inverse) is base else None
+    )
+
+
+def _inverse_root(variance: ir.Value) -> ir.Value | None:
+    """1 / sqrt(`variance`)."""
+    root = only_user(variance, "Sqrt", "Pow")
+    power = _power(root, variance) if root is not None else None
+    if root is None or power == -0.5:
+        return root.outputs[0] if root is not None else None
+    divided = only_user(root.outputs[0], "Div", "Reciprocal") if power == 0.5 else None
+    if divided is None:
         return None
-    power = 0.5 if root.op_type == "Sqrt" else number_of(root.inputs[1])
-    value = root.outputs[0]
-    if power == 0.5:
-        divided = only_user(value, "Div", "Reciprocal")
-        if divided is None:
-            return None
-        if divided.op_type == "Div" and divided.inputs[1] is value and divided.inputs[0] is base:
-            return divided.outputs[0]
-        if divided.op_type == "Div" and not (divided.inputs[1] is value and is_number(divided.inputs[0], 1.0)):
-            return None
-        value = divided.outputs[0]
-    elif power != -0.5:
+    if divided.op_type == "Div" and not (divided.inputs[1] is root.outputs[0] and is_number(divided.inputs[0], 1.0)):
         return None
-    times = only_user(value, "Mul")
-    return times.outputs[0] if times is not None and other_input(times, value) is base else None
+    return divided.outputs[0]
+
+
+def _power(node: ir.Node, base: ir.Value) -> float | None:
+    """The exponent of a Sqrt or Pow of `base`."""
+    if node.op_type == "Sqrt":
+        return 0.5
+    return number_of(node.inputs[1]) if node.inputs[0] is base else None
 
 
 def _combined_per_feature(edit: GraphEdit, value: ir.Value, op_type: str) -> tuple[ir.Value, ir.Value] | None:
@@ -127,16 +181,18 @@ def _combined_per_feature(edit: GraphEdit, value: ir.Value, op_type: str) -> tup
     return node.outputs[0], other
 
 
-def _centered_source(edit: GraphEdit, base: ir.Value) -> ir.Value | None:
-    """What `base` was before its mean was subtracted; None where it was not."""
+def _mean_subtracted(edit: GraphEdit, base: ir.Value) -> ir.Node | None:
+    """The ReduceMean whose result is subtracted from its own input to give `base` (or the other way round)."""
     difference = made_by(base, "Sub")
-    mean = made_by(difference.inputs[1], "ReduceMean") if difference is not None else None
-    if difference is None or mean is None or mean.inputs[0] is not difference.inputs[0]:
-        return None
-    used = {id(node) for node, _ in mean.outputs[0].uses()}
-    if used != {id(difference)} or mean.outputs[0].is_graph_output() or not _is_over_last_axis(edit, mean):
-        return None
-    return difference.inputs[0]
+    for mean_value, source in operands(difference) if difference is not None else ():
+        mean = made_by(mean_value, "ReduceMean")
+        if mean is not None and mean.inputs[0] is source and _is_over_last_axis(edit, mean):
+            return mean
+    return None
+
+
+def _is_read_only_by(value: ir.Value, *nodes: ir.Node | None) -> bool:
+    return not value.is_graph_output() and {id(node) for node, _ in value.uses()} == {id(node) for node in nodes}
 
 
 def _checked(edit: GraphEdit, found: Normalization) -> Normalization | None:

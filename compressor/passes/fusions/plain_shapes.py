@@ -1,8 +1,8 @@
 """Take shape arithmetic and no-ops out of the way of the patterns.
 
-Exporters wrap every attention layer in Shape, Gather, Unsqueeze and Concat nodes that hang on inner values, so that these
-values have a second reader and no pattern fits. What the arithmetic gives is known by name (see `shape_facts`): equal
-contents are computed once, and a Reshape needs only constants.
+Exporters wrap every attention layer in Shape, Gather, Unsqueeze and Concat nodes that hang on inner values, so that
+these values have a second reader and no pattern fits. What the arithmetic gives is known by name (see `shape_facts`):
+equal contents are computed once, and a Reshape needs only constants.
 """
 
 from __future__ import annotations
@@ -11,13 +11,46 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.dimensions import Size
 from compressor.passes.fusions.graph_edit import GraphEdit
-from compressor.passes.fusions.match import int_attribute, ints_attribute, is_operator, number_of, tensor_of
+from compressor.passes.fusions.match import int_attribute, ints_attribute, is_operator, made_by, number_of, tensor_of
 from compressor.passes.fusions.shape_facts import Shape, nodes_of
 
 _REPEATABLE = frozenset(
-    ["Shape", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Where", "Equal", "Expand", "Range", "ConstantOfShape", "Not", "And", "Or", "Sub", "Mul", "Add", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Reshape", "Transpose", "Constant"]
+    [
+        "Shape",
+        "Gather",
+        "Unsqueeze",
+        "Squeeze",
+        "Concat",
+        "Slice",
+        "Cast",
+        "Where",
+        "Equal",
+        "Expand",
+        "Range",
+        "ConstantOfShape",
+        "Not",
+        "And",
+        "Or",
+        "Sub",
+        "Mul",
+        "Add",
+        "Less",
+        "LessOrEqual",
+        "Greater",
+        "GreaterOrEqual",
+        "Reshape",
+        "Transpose",
+        "Constant",
+    ]
 )
 """Deterministic operators that masks and shapes are made of; anything else is computed as often as the graph says."""
+
+
+_PATTERN_PARTS = ("MatMul", "Einsum", "Mul", "Div", "Add", "Sub", "Where", "Softmax")
+"""Operators inside the patterns, whose results must have no second reader."""
+
+
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 def simplify(edit: GraphEdit) -> None:
@@ -27,6 +60,7 @@ def simplify(edit: GraphEdit) -> None:
         _make_target_constant(edit, node)
     _drop_no_ops(edit)
     _merge_repeated(edit)
+    _read_sizes_elsewhere(edit)
 
 
 def _merge_equal_contents(edit: GraphEdit) -> None:
@@ -75,6 +109,49 @@ def _constant_target(shape: Shape, content: tuple[Size | None, ...]) -> list[int
     if target.count(None) + target.count(-1) > 1:
         return None
     return [-1 if size is None else size for size in target]
+
+
+def _read_sizes_elsewhere(edit: GraphEdit) -> None:
+    """Take the sizes of inner values from the first value that has them, so that the inner ones are read once."""
+    held: dict[Size, tuple[ir.Value, int]] = {}
+    lengths: dict[Size, ir.Value] = {}
+    for node in list(edit.graph):
+        measured = node.inputs[0] if is_operator(node, "Shape") else None
+        is_computed = edit.facts.dtype(measured) in _FLOATS and made_by(measured, *_PATTERN_PARTS) is not None
+        if is_computed and measured is not None and len(measured.uses()) > 1:
+            _rebuild_shape(edit, node, held, lengths)
+        for value in (*node.inputs, *node.outputs):
+            if value is None or tensor_of(value) is not None:
+                continue
+            for axis, size in enumerate(edit.facts.shape(value) or ()):
+                held.setdefault(size, (value, axis))
+
+
+def _rebuild_shape(
+    edit: GraphEdit, node: ir.Node, held: dict[Size, tuple[ir.Value, int]], lengths: dict[Size, ir.Value]
+) -> None:
+    content, source = edit.facts[node.outputs[0]].content, node.inputs[0]
+    if not content or node.outputs[0].is_graph_output() or source is None or source.producer() is None:
+        return
+    parts = []
+    for size in content:
+        if size is None or (size.number is None and held.get(size, (source, 0))[0] is source):
+            return
+        parts.append(size)
+    values = []
+    for size in parts:
+        if size.number is None and size not in lengths:
+            holder, axis = held[size]
+            shape = edit.insert(node, "Shape", [holder], name=f"{holder.name}_shape").outputs[0]
+            gather = edit.insert(node, "Gather", [shape, edit.integers([axis])], name=f"{holder.name}_{axis}")
+            lengths[size] = gather.outputs[0]
+        values.append(edit.integers([size.number]) if size.number is not None else lengths[size])
+    whole = values[0]
+    if len(values) > 1:
+        name = f"{node.outputs[0].name}_sizes"
+        whole = edit.insert(node, "Concat", values, attributes={"axis": 0}, name=name).outputs[0]
+    edit.redirect(node.outputs[0], whole)
+    edit.sweep([node])
 
 
 def _drop_no_ops(edit: GraphEdit) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.dimensions import Size
+from compressor.passes.fusions.dimensions import Size, product
 from compressor.passes.fusions.match import STANDARD_DOMAINS, numbers_of, tensor_of
 
 Shape = tuple[Size, ...]
@@ -109,14 +109,25 @@ def _stated(value: ir.Value) -> Fact:
     if value.shape is None:
         return Fact(dtype=value.dtype)
     sizes = (
-        Size.of(size) if isinstance(size, int) else Size.of(size.value or f"{value.name}[{axis}]")
+        Size.of(size) if isinstance(size, int) else named_size(size.value or f"{value.name}[{axis}]")
         for axis, size in enumerate(value.shape)
     )
     return Fact(tuple(sizes), value.dtype)
 
 
+def named_size(name: str) -> Size:
+    """The size a dimension name stands for; exporters name sums and products, as in "past_length + sequence_length"."""
+    total = Size.of(0)
+    for term in name.split("+"):
+        factors = [factor.strip() for factor in term.split("*")]
+        if not all(factor.isidentifier() or factor.isdecimal() for factor in factors):
+            return Size.of(name)
+        total = total + product(Size.of(int(f) if f.isdecimal() else f) for f in factors)
+    return total
+
+
 def _of_tensor(value: ir.Value, tensor: ir.TensorProtocol) -> Fact:
-    shape = tuple(Size.of(int(size)) for size in tensor.shape)
+    shape = tuple(Size.of(int(size)) for size in tensor.shape.numpy())
     if len(shape) > 1 or not (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL):
         return Fact(shape, tensor.dtype)
     numbers = numbers_of(value)

@@ -204,7 +204,8 @@ def _unsqueeze(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
 def _squeeze(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     data, axes = facts[node.inputs[0]], axes_of(node)
     if data.shape is not None and len(node.inputs) < 2 and axes is None:  # all axes of size 1, where each size is known
-        axes = None if any(s.number is None for s in data.shape) else [a for a, s in enumerate(data.shape) if s == ONE]
+        is_known = all(size.number is not None for size in data.shape)
+        axes = tuple(axis for axis, size in enumerate(data.shape) if size == ONE) if is_known else None
     if data.shape is None or axes is None:
         return [Fact(None, data.dtype)]
     removed = {axis % len(data.shape) for axis in axes}
@@ -337,8 +338,10 @@ def _einsum(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
 
 def _attention(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     query, value = facts[node.inputs[0]], facts[node.inputs[2]]
-    if query.rank != 3 or query.shape is None or value.shape is None or value.rank != 3:
+    if query.rank != 3 or query.shape is None or value.shape is None or value.rank not in (3, 4):
         return [Fact(None, query.dtype)]
+    if value.rank == 4:  # heads first, of the query's size
+        return [Fact(query.shape, query.dtype)]
     return [Fact((*query.shape[:2], value.shape[2]), query.dtype)]
 
 
@@ -356,10 +359,75 @@ def _sizes(facts: Facts, value: ir.Value | None) -> Shape | None:
 
 _COMPARISONS = frozenset(["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor"])
 _ELEMENTWISE = _COMPARISONS | frozenset(
-    ["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Sum", "Mean", "Where", "PRelu", "BitwiseAnd", "BitwiseOr", "BiasGelu"]
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Mod",
+        "Min",
+        "Max",
+        "Sum",
+        "Mean",
+        "Where",
+        "PRelu",
+        "BitwiseAnd",
+        "BitwiseOr",
+        "BiasGelu",
+    ]
 )
 _SAME = frozenset(
-    ["Identity", "Relu", "Tanh", "Erf", "Sqrt", "Neg", "Abs", "Exp", "Log", "Sigmoid", "Softmax", "LogSoftmax", "Dropout", "Clip", "Gelu", "Sin", "Cos", "Floor", "Ceil", "Round", "Reciprocal", "Softplus", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "CumSum", "Not", "LayerNormalization", "RMSNormalization", "Trilu", "Sign", "SimplifiedLayerNormalization", "QuickGelu", "FastGelu", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "ScatterND", "ScatterElements", "CastLike", "LpNormalization", "Hardmax", "Mish", "Swish", "Selu", "Celu", "RotaryEmbedding"]
+    [
+        "Identity",
+        "Relu",
+        "Tanh",
+        "Erf",
+        "Sqrt",
+        "Neg",
+        "Abs",
+        "Exp",
+        "Log",
+        "Sigmoid",
+        "Softmax",
+        "LogSoftmax",
+        "Dropout",
+        "Clip",
+        "Gelu",
+        "Sin",
+        "Cos",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Reciprocal",
+        "Softplus",
+        "LeakyRelu",
+        "Elu",
+        "HardSigmoid",
+        "HardSwish",
+        "CumSum",
+        "Not",
+        "LayerNormalization",
+        "RMSNormalization",
+        "Trilu",
+        "Sign",
+        "SimplifiedLayerNormalization",
+        "QuickGelu",
+        "FastGelu",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "ScatterND",
+        "ScatterElements",
+        "CastLike",
+        "LpNormalization",
+        "Hardmax",
+        "Mish",
+        "Swish",
+        "Selu",
+        "Celu",
+        "RotaryEmbedding",
+    ]
 )
 _RULES: dict[str, Rule] = {
     "Cast": _cast,

@@ -61,7 +61,8 @@ def _is_read_inside_only(found: Normalization, last: ir.Node) -> bool:
     """Whether all readers of the sum belong to the normalization in pieces."""
     if found.source.is_graph_output():
         return False
-    inside, pending = set(), [last]
+    inside: set[int] = set()
+    pending = [last]
     while pending and len(inside) < 16:
         node = pending.pop()
         inside.add(id(node))
@@ -96,7 +97,8 @@ def _with_bias(edit: GraphEdit, data: ir.Value, skip: ir.Value) -> tuple[ir.Valu
             continue
         for plain, bias in operands(added):
             width, shape = edit.facts.shape(bias), edit.facts.shape(plain)
-            if bias.is_initializer() and width is not None and shape is not None and len(width) == 1:
-                if shape == edit.facts.shape(first) and width[0] == shape[-1]:
-                    return (plain, second, bias) if first is data else (second, plain, bias)
+            if not bias.is_initializer() or width is None or shape is None or len(width) != 1:
+                continue
+            if shape == edit.facts.shape(first) and width[0] == shape[-1]:
+                return (plain, second, bias) if first is data else (second, plain, bias)
     return data, skip, None
