@@ -19,6 +19,7 @@ import onnx
 from feeds import SIZES, Feeds, Padding, make_feeds
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from task import count_right_answers
 
 LATENCY_POSITIONS = (128, 64, 32, 16)
 """Lengths to time at, one row each; the first that the original can run."""
@@ -145,6 +146,7 @@ def judge(original_path: Path, result_path: Path, threads: int) -> dict[str, Any
         result = open_session(result_path, threads)
         findings["drift_right_padding"] = measure_drift(original, result, signature, Padding.RIGHT)
         findings["drift_any_padding"] = measure_drift(original, result, signature, Padding.ANY)
+        findings["task"] = count_right_answers(result, original_path.parent)
         findings["latency"] = measure_latency(original, result, signature)
     except Exception as error:  # noqa: BLE001 - a foreign model may fail in any way, and that is a finding
         findings["refused"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -59,17 +59,17 @@ def compare(model: Path, contenders: Sequence[Contender], options: argparse.Name
             row = rows[contender.name]
             print(f"{model.name}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
-                usage, out, copy = attempt(contender, model, Path(folder), options.timeout)
+                usage, out = attempt(contender, model, Path(folder), options.timeout)
                 row["runs"].append(asdict(usage))
                 if "findings" not in row and out.exists():
-                    row["findings"] = judge(copy, out, options)
+                    row["findings"] = judge(model, out, options)
     for row in rows.values():
         row["median"] = {name: _median([run[name] for run in row["runs"]]) for name in MEASURES}
     original = judge(model, model, options)
     return {"model": model.name, "original": original, "contenders": rows, "skipped": skipped}
 
 
-def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: float) -> tuple[Usage, Path, Path]:
+def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: float) -> tuple[Usage, Path]:
     """Let a contender work on its own copy, since some write files beside their input."""
     (folder / "in").mkdir()
     (folder / "out").mkdir()
@@ -79,7 +79,7 @@ def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: fl
         shutil.copyfile(data_of(model), data_of(copy))
     os.sync()  # no contender pays for writes of the one before
     command = contender.command(copy, out)
-    return run(command, folder=folder, environment=_environment(), timeout_seconds=timeout_seconds), out, copy
+    return run(command, folder=folder, environment=_environment(), timeout_seconds=timeout_seconds), out
 
 
 def judge(original: Path, result: Path, options: argparse.Namespace) -> dict[str, Any]:

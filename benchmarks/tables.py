@@ -19,6 +19,7 @@ COLUMNS = (
     "cosine min",
     "top-1",
     "speed",
+    "right answers",
 )
 
 
@@ -56,6 +57,7 @@ def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> 
         _number(padded.get("cosine_min"), ".5f"),
         _number(padded.get("top1"), ".1%"),
         _number(latency and latency["original_ms"] / latency["result_ms"], ".2f"),
+        f"{task['right']} / {task['of']}" if (task := findings.get("task")) else "-",
     )
     return "| " + " | ".join(cells) + " |"
 
