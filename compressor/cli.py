@@ -59,13 +59,34 @@ Examples:
 
 {EXIT_CODES}"""
 
-JsonOption = Annotated[
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file; it is never changed.")]
+OriginalArgument = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model whose outputs are right.")]
+CandidateArgument = Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")]
+OutputOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the report as JSON; '-' prints it and nothing else."),
+    typer.Option("--output", "-o", metavar="OUT", help="Result [default: NAME.compressed.onnx beside NAME.onnx]."),
 ]
+PassesOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,quantize]."),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="TOML file that names passes and sets their options.")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; '-' prints it and nothing else.")
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
+NoVerifyOption = Annotated[
+    bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
+]
+AtolOption = Annotated[float, typer.Option(help="Largest absolute difference of any output value that is valid.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table, only errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="List every candidate that was left alone.")]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file; it is never changed.")]
 
 app = typer.Typer(
     name="compressor",
@@ -92,7 +113,7 @@ def main() -> None:
 def default_output(model: Path) -> Path:
     """Name the result: ``model.onnx`` becomes ``model.compressed.onnx`` beside it."""
     stem = model.stem if model.suffix.lower() == ".onnx" else model.name
-    return model.with_name(f"{stem}.compressed.onnx")
+    return model.parent / f"{stem}.compressed.onnx"
 
 
 def _print_version(is_asked: bool) -> None:
@@ -113,25 +134,13 @@ def _program(
 @app.command("compress", epilog=COMPRESS_EXAMPLES, no_args_is_help=True)
 def _compress(
     model: ModelArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="Result [default: MODEL.compressed.onnx beside MODEL]."),
-    ] = None,
-    passes: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,quantize]."),
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML file that names passes and sets their options.")
-    ] = None,
+    output: OutputOption = None,
+    passes: PassesOption = None,
+    recipe: RecipeOption = None,
     json: JsonOption = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
-    no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
-    ] = False,
+    markdown: MarkdownOption = None,
+    force: ForceOption = False,
+    no_verify: NoVerifyOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -181,13 +190,11 @@ def _inspect(model: ModelArgument, json: JsonOption = None, verbose: VerboseOpti
 
 @app.command("compare", epilog=COMPARE_EXAMPLES, no_args_is_help=True)
 def _compare(
-    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model whose outputs are right.")],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")],
+    original: OriginalArgument,
+    candidate: CandidateArgument,
     json: JsonOption = None,
-    atol: Annotated[
-        float, typer.Option(help="Largest absolute difference of any output value that is still valid.")
-    ] = 1e-3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")] = 0,
+    atol: AtolOption = 1e-3,
+    seed: SeedOption = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Say how far apart two models are: size, speed, outputs.
@@ -224,19 +231,21 @@ def _choose_recipe(passes: str | None, recipe: Path | None) -> "Recipe | None":
 
 
 def _refuse_clashes(target: Path, *reports: Path | None) -> None:
-    """Refuse two things written to one place, before either is."""
-    taken = {target.resolve()}
+    """Refuse two things written to one place, before either is; the result itself is never printed."""
+    if _is_standard_output(target):
+        raise OptionError(f"{target}: the result cannot be printed; name a file")
+    taken = {os.path.realpath(target)}
     for path in reports:
         if path is None:
             continue
-        place = path.resolve()
+        place = os.path.realpath(path)
         if place in taken:
             raise OptionError(f"{path}: is named twice for output; give each report a file of its own")
         taken.add(place)
 
 
-def _is_standard_output(*reports: Path | None) -> bool:
-    return Path("-") in reports
+def _is_standard_output(*paths: Path | None) -> bool:
+    return Path("-") in paths
 
 
 def _end_if_broken(report: "Report") -> None:

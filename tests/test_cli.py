@@ -123,6 +123,11 @@ def test_the_model_itself_is_never_the_output(model: Path) -> None:
     [
         (("compress", "{folder}/no[v2].onnx"), "no[v2].onnx: no such file"),
         (("compress", "{folder}"), "is a folder"),
+        (("compress", "."), "is a folder"),
+        (("compress", ""), ""),
+        (("compress", "{model}", "-o", "-"), "cannot be printed"),
+        (("compress", "{model}", "-o", "{folder}"), "is a folder"),
+        (("compress", "{folder}/" + "m" * 300), "too long"),
         (("compress", "{model}", "--passes", "shrink"), "no pass 'shrink'"),
         (("compress", "{model}", "--passes", ","), "no pass is named"),
         (("compress", "{model}", "--passes", "fuse", "--recipe", "r.toml"), "give one of them"),

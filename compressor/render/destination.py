@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,11 +44,13 @@ def open_destination(path: Path | None, mark: str) -> Iterator[Destination]:
     if path == STANDARD_OUTPUT:
         yield _StandardOutput()
         return
-    if path.exists() and not path.is_file() and not path.is_dir():
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         yield _Device(path)
         return
-    _refuse_foreign_file(path, mark)
-    target = path.resolve()
+    if status is not None:
+        _refuse_foreign_file(path, status, mark)
+    target = Path(os.path.realpath(path))
     draft = _create_beside(path, target)
     try:
         yield _File(draft, target)
@@ -89,11 +92,17 @@ class _File:
             self.draft.replace(self.target)
 
 
-def _refuse_foreign_file(path: Path, mark: str) -> None:
-    if path.is_dir():
+def _status(path: Path) -> os.stat_result | None:
+    with _as_output_error(path):
+        try:
+            return path.stat()
+        except FileNotFoundError:
+            return None
+
+
+def _refuse_foreign_file(path: Path, status: os.stat_result, mark: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{path}: is a folder; give the name of a file to write the report to")
-    if not path.exists():
-        return
     with _as_output_error(path), path.open("rb") as file:
         opening = file.read(_OPENING_BYTES)
     if opening and mark.encode() not in opening:

@@ -79,6 +79,19 @@ def test_refuses_a_folder_and_a_missing_folder(tmp_path: Path) -> None:
         pytest.fail("the work must not start")
 
 
+def test_refuses_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="too long"), open_destination(tmp_path / ("r" * 300), MARK):
+        pytest.fail("the work must not start")
+
+
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.json"
+    loop.symlink_to(loop)
+    with pytest.raises(OutputError, match="symbolic links"), open_destination(loop, MARK):
+        pytest.fail("the work must not start")
+    assert list(tmp_path.iterdir()) == [loop]
+
+
 def test_follows_a_link_instead_of_replacing_it(tmp_path: Path) -> None:
     target, link = tmp_path / "real.json", tmp_path / "link.json"
     target.write_text(REPORT)
