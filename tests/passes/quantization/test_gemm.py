@@ -33,6 +33,7 @@ def test_adds_a_bias_of_any_shape(bias: str, beta: float) -> None:
     model = draw(gemm(f"beta = {beta}", inputs="x, w" + (", c" if extra else "")), w=uneven(64, 32), **extra)
     result = quantize(model, exclude=("c",))
     assert result.counts["gemm_in_int8"] == 1
+    assert ("Add" in operators(result)) == (array is not None and beta != 0)
     assert_near(model, result, x=normal(8, 64, seed=1))
 
 
