@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
-from compressor.errors import OptionError, RuntimeRefusal
-from compressor.evaluation.contract import Outputs, Refusal, Session
-from compressor.evaluation.fidelity import measure_fidelity
+from compressor.errors import OptionError
+from compressor.evaluation.contract import Outputs, Refusal
 from compressor.evaluation.host import describe_host
-from compressor.evaluation.latency import measure_latency
-from compressor.evaluation.running import run_samples, stream_samples
-from compressor.evaluation.samples import generate_samples, probe_session
+from compressor.evaluation.judge import Verdict, appoint_judge
 from compressor.model.carried import carried
 from compressor.model.load import load
-from compressor.model.session import open_session
 from compressor.model.size import measure
 from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size
 
@@ -98,8 +94,7 @@ def compare(
 
     Raises:
         ModelError: one of the models is missing, malformed or unsafe.
-        OptionError: `atol` is not a number a difference can be held against.
-        RuntimeRefusal: ONNX Runtime cannot load one of them.
+        OptionError: `atol` is not a number that a difference can be held against.
     """
     if not atol >= 0:
         raise OptionError(f"atol {atol} is not a number of at least 0")
@@ -107,65 +102,49 @@ def compare(
     tell("loading both models")
     first, second = load(original), load(candidate)
     checks = _interface_checks(first, second)
-    run = _Run()
-    if all(check.holds for check in checks):
-        run = _run_both(_open(first, original), _open(second, candidate), first, atol=atol, seed=seed, tell=tell)
+    found = _run_both(first, second, atol, seed, tell) if all(check.holds for check in checks) else _Found()
     return Comparison(
         original_path=original,
         candidate_path=candidate,
         original=_size_of_files(first),
         candidate=_size_of_files(second),
         atol=atol,
-        checks=(*checks, *run.checks),
-        samples=run.samples,
-        fidelity=run.fidelity,
-        original_latency=run.latencies.get("original"),
-        candidate_latency=run.latencies.get("candidate"),
+        checks=(*checks, *found.checks),
+        samples=found.samples,
+        fidelity=found.verdict.fidelity if found.verdict else None,
+        original_latency=found.verdict.original_latency if found.verdict else None,
+        candidate_latency=found.verdict.latency if found.verdict else None,
         host=describe_host(_THREADS),
-        warnings=(*_warnings(first, original), *_warnings(second, candidate), *run.notes),
+        warnings=(*_warnings(first, original), *_warnings(second, candidate), *found.warnings),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class _Found:
+    """What running both models showed."""
+
     checks: tuple[Check, ...] = ()
     samples: str = ""
-    notes: tuple[str, ...] = ()
-    fidelity: Fidelity | None = None
-    latencies: Mapping[str, Latency] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
-def _run_both(
-    original: Session,
-    candidate: Session,
-    model: ir.Model,
-    *,
-    atol: float,
-    seed: int,
-    tell: Callable[[str], None],
-) -> _Run:
-    tell("making inputs")
-    samples = generate_samples(model, seed=seed, probe=probe_session(original))
-    if isinstance(samples, Refusal):
-        return _Run(checks=(Check(claim="inputs can be made up", holds=False, finding=samples.reason),))
+def _run_both(original: ir.Model, candidate: ir.Model, atol: float, seed: int, tell: Callable[[str], None]) -> _Found:
     tell("running the original")
-    expected = run_samples(original, samples)
-    if isinstance(expected, Refusal):
-        return _Run(checks=(Check(claim="the original runs", holds=False, finding=expected.reason),))
+    judge = appoint_judge(original, seed=seed, threads=_THREADS)
+    if isinstance(judge, Refusal):
+        return _Found(checks=(Check(claim="the original can be run", holds=False, finding=judge.reason),))
     tell("running the candidate")
-    names = [value.name or "" for value in model.graph.outputs]
-    fidelity = measure_fidelity(expected, stream_samples(candidate, samples), names, samples)
-    if isinstance(fidelity, Refusal):
-        failed = Check(claim="outputs can be compared", holds=False, finding=f"the candidate {fidelity.reason}")
-        return _Run(checks=(failed,), samples=samples.description, notes=samples.notes)
-    tell("timing both")
-    return _Run(
-        checks=tuple(_output_checks(fidelity, expected, atol)),
-        samples=samples.description,
-        notes=samples.notes,
-        fidelity=fidelity,
-        latencies=measure_latency({"original": original, "candidate": candidate}, samples.batches[0]),
+    verdict = judge.judge(candidate)
+    warnings = (
+        *judge.samples.notes,
+        *(f"output {name!r} is not judged: the original itself does not repeat it" for name in judge.left_out),
     )
+    if isinstance(verdict, Refusal):
+        failed = Check(claim="the candidate's outputs can be compared", holds=False, finding=verdict.reason)
+        return _Found(checks=(failed,), samples=judge.samples.description, warnings=warnings)
+    checks = tuple(_output_checks(verdict.fidelity, judge.outputs, atol))
+    return _Found(checks=checks, samples=judge.samples.description, warnings=warnings, verdict=verdict)
 
 
 def _interface_checks(original: ir.Model, candidate: ir.Model) -> tuple[Check, ...]:
@@ -213,14 +192,6 @@ def _shape_of(output: Any) -> str:  # what a run gives is only known when it has
     if shape is None:
         return "not a tensor"
     return "x".join(map(str, shape)) or "scalar"
-
-
-def _open(model: ir.Model, path: Path) -> Session:
-    try:
-        session: Session = open_session(model, threads=_THREADS)
-    except RuntimeRefusal as error:
-        raise RuntimeRefusal(f"{path}: {error}") from error
-    return session
 
 
 def _size_of_files(model: ir.Model) -> Size:
