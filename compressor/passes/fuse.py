@@ -50,6 +50,7 @@ class FuseTransformer(Pass):
             layer_normalization.fuse(edit, with_skip="skip_layer_normalization" not in self.without)
         if "skip_layer_normalization" not in self.without:
             skip_layer_normalization.fuse(edit)
+        plain_shapes.simplify(edit)  # once more: what was inserted may equal what is there
         if any(node.domain == CONTRIB for node in model.graph.all_nodes()):
             model.graph.opset_imports.setdefault(CONTRIB, 1)
         return PassResult(model=model, counts=dict(edit.counts), skipped=tuple(edit.skipped))
