@@ -9,7 +9,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from compressor.passes.contract import Claim, Pass, PassResult
-from compressor.passes.deduplicate import merge_equal
+from compressor.passes.deduplicate import merge_small_constants
 from compressor.passes.fusions import (
     gelu,
     layer_normalization,
@@ -38,7 +38,7 @@ class FuseTransformer(Pass):
 
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything that is allowed, in one walk per kind."""
-        merged, _ = merge_equal(model, at_most=SMALL_CONSTANT)  # so that nodes which differ in nothing else look alike
+        merged = merge_small_constants(model, at_most=SMALL_CONSTANT)  # so that nodes which differ in nothing else look alike
         edit = GraphEdit(model)
         edit.counts.update(merged)
         plain_shapes.simplify(edit)

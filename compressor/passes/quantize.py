@@ -21,7 +21,6 @@ from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
 from compressor.passes.quantization.role import IntegerWeight
-from compressor.passes.quantization.views import View, look_through
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
 
@@ -150,7 +149,10 @@ def _choose_type(plan: Plan, wanted: WeightType) -> WeightType:
 
 
 def _drop_unused(weight: FloatWeight) -> None:
-    _remove_unused_views(weight.value, View.whole(weight.shape))
+    """Take the float weight out, and what rearranged it for nobody, where nothing uses them any more."""
+    for node in reversed(weight.rearranged_by):
+        if not node.outputs[0].uses() and node.graph is not None:
+            node.graph.remove(node, safe=True)
     if weight.value.uses():
         return
     producer = weight.value.producer()
@@ -158,14 +160,3 @@ def _drop_unused(weight: FloatWeight) -> None:
         weight.home.remove(producer, safe=True)
     elif isinstance(weight.home, ir.Graph):
         weight.home.initializers.pop(weight.name)
-
-
-def _remove_unused_views(value: ir.Value, view: View) -> None:
-    """Remove what rearranges a float weight for nobody, the last in a chain first."""
-    for node, index in list(value.uses()):
-        onward = look_through(node, index, view)
-        if onward is None:
-            continue
-        _remove_unused_views(node.outputs[0], onward)
-        if not node.outputs[0].uses() and node.graph is not None:
-            node.graph.remove(node, safe=True)

@@ -33,9 +33,12 @@ class DecodedWeight(Role):
 
 
 def match_float_operator(use: Use) -> Role | None:
-    """Read a use as the weight of an operator with one axis of output channels; None where it is not."""
+    """Read a use as the weight of an operator known to stand int8 weights; None where it is not.
+
+    A function of the model is one: exporters that make functions of modules hand them the modules' weights.
+    """
     operator = (use.node.domain, use.node.op_type)
-    axes = _OPERATORS.get((*operator, use.index), _ANY_INPUT.get(operator))
+    axes = _last if use.is_call else _OPERATORS.get((*operator, use.index), _ANY_INPUT.get(operator))
     if axes is None:
         return None
     return DecodedWeight(use, use.view.stored_axes(*axes(use)), frozenset(range(len(use.view.stored))))

@@ -33,16 +33,21 @@ class IntegerWeight:
 
     def rearranged(self, value: ir.Value, edit: Edit) -> ir.Value:
         """The integers as `value`, which is the float weight or a rearranged form of it, shows the floats."""
-        if value is self.weight.value:
-            return self.integers
-        node = value.producer()
-        assert node is not None
-        source = node.inputs[0]
-        assert source is not None
-        given = node.attributes.get("perm")
-        attributes = {} if given is None else {"perm": given.as_ints()}
-        inputs = [self.rearranged(source, edit), *node.inputs[1:]]
-        return edit.insert_once(node, node.op_type, inputs, f"{value.name}_int8", attributes)
+        chain: list[ir.Node] = []
+        while value is not self.weight.value:
+            node = value.producer()
+            assert node is not None
+            source = node.inputs[0]
+            assert source is not None
+            chain.append(node)
+            value = source
+        integers = self.integers
+        for node in reversed(chain):
+            given = node.attributes.get("perm")
+            attributes = {} if given is None else {"perm": given.as_ints()}
+            inputs = [integers, *node.inputs[1:]]
+            integers = edit.insert_once(node, node.op_type, inputs, f"{node.outputs[0].name}_int8", attributes)
+        return integers
 
     def zero_point_value(self, edit: Edit) -> ir.Value | None:
         """The zero point as an operator's input; None where it is 0, the default of every operator used here."""

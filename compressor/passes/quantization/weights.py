@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -20,12 +21,14 @@ class Use:
         index: which of its inputs the weight is.
         view: how it sees the weight.
         opset: the version of the standard operators where the node stands.
+        is_call: the operator is a function of the model.
     """
 
     node: ir.Node
     index: int
     view: View
     opset: int
+    is_call: bool
 
     @property
     def label(self) -> str:
@@ -41,6 +44,7 @@ class FloatWeight:
         value: the initializer, or the output of its Constant node.
         tensor: its values.
         uses: what takes it, looking through operators that only rearrange.
+        rearranged_by: those operators, each before the ones that take its output.
         exposed: it, or a rearranged form of it, is an output of its graph or may be overridden as an input.
         home: the graph or function that holds it.
         opset: the version of the standard operators there.
@@ -49,6 +53,7 @@ class FloatWeight:
     value: ir.Value
     tensor: ir.TensorProtocol
     uses: tuple[Use, ...]
+    rearranged_by: tuple[ir.Node, ...]
     exposed: bool
     home: ir.Graph | ir.Function
     opset: int
@@ -69,6 +74,12 @@ class FloatWeight:
         return math.prod(self.shape)
 
 
+class _Trace(NamedTuple):
+    uses: tuple[Use, ...]
+    rearranged_by: tuple[ir.Node, ...]
+    exposed: bool
+
+
 def find_float_weights(model: ir.Model, min_elements: int) -> Iterator[FloatWeight]:
     """Yield every float initializer and constant of at least `min_elements`, wherever in the model it is."""
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
@@ -78,8 +89,8 @@ def find_float_weights(model: ir.Model, min_elements: int) -> Iterator[FloatWeig
         for home in (body, *body.subgraphs()):
             for value, tensor in _constants(home):
                 if tensor.dtype.is_floating_point() and math.prod(tensor.shape.numpy()) >= min_elements:
-                    uses, exposed = _uses(value, tuple(tensor.shape.numpy()), opset)
-                    yield FloatWeight(value, tensor, uses, exposed, home, opset)
+                    found = _trace(value, tuple(tensor.shape.numpy()), opset, model.functions)
+                    yield FloatWeight(value, tensor, found.uses, found.rearranged_by, found.exposed, home, opset)
 
 
 def _constants(home: ir.Graph | ir.Function) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
@@ -94,8 +105,9 @@ def _constants(home: ir.Graph | ir.Function) -> Iterator[tuple[ir.Value, ir.Tens
                 yield node.outputs[0], attribute.as_tensor()
 
 
-def _uses(weight: ir.Value, shape: tuple[int, ...], opset: int) -> tuple[tuple[Use, ...], bool]:
-    uses = []
+def _trace(weight: ir.Value, shape: tuple[int, ...], opset: int, functions: Container[ir.OperatorIdentifier]) -> _Trace:
+    uses: list[Use] = []
+    rearranged_by: list[ir.Node] = []
     exposed = weight.is_graph_input()
     waiting = [(weight, View.whole(shape))]
     while waiting:
@@ -104,7 +116,8 @@ def _uses(weight: ir.Value, shape: tuple[int, ...], opset: int) -> tuple[tuple[U
         for node, index in value.uses():
             onward = look_through(node, index, view)
             if onward is None:
-                uses.append(Use(node, index, view, opset))
+                uses.append(Use(node, index, view, opset, node.op_identifier() in functions))
             else:
+                rearranged_by.append(node)
                 waiting.append((node.outputs[0], onward))
-    return tuple(uses), exposed
+    return _Trace(tuple(uses), tuple(rearranged_by), exposed)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from drawn import Array, assert_near, draw, normal, operators, quantize, reasons, uneven
+from drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 from onnx import TensorProto, helper, numpy_helper
 
 from compressor.model.tensors import all_tensors
@@ -109,13 +109,22 @@ def test_a_constant_of_a_function_is_quantized_in_the_function(scheme: Scheme) -
     assert_near(model, result, x=normal(8, 64, seed=1))
 
 
-def test_a_weight_handed_to_a_function_stays_float() -> None:
+def test_a_weight_handed_to_a_function_is_decoded_outside() -> None:
     text = """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
     g (float[N, 64] x) => (float[N, 32] y) { y = local.Multiply(x, w) }
     <domain: "local", opset_import: ["" : 17]>
     Multiply (a, b) => (c) { c = MatMul(a, b) }"""
-    result = quantize(draw(text, w=normal(64, 32)))
-    assert reasons(result) == {"w": "used in float by Multiply 'y'"}
+    model = draw(text, w=uneven(64, 32))
+    result = quantize(model)
+    assert result.counts == {"weights_quantized": 1, "decoded_to_float": 1}
+    assert_near(model, result, x=normal(8, 64, seed=1))
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_a_long_chain_of_identities_is_followed(scheme: Scheme) -> None:
+    chain = " ".join(f"v{n + 1} = Identity(v{n})" for n in range(3000))
+    model = draw(f"g (float[N, 64] x) => (float[N, 32] y) {{ {chain} y = MatMul(x, v3000) }}", v0=uneven(64, 32))
+    assert quantize(model, scheme=scheme).counts["weights_quantized"] == 1
 
 
 def test_the_standard_domain_may_be_spelled_out() -> None:
