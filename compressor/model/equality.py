@@ -15,15 +15,26 @@ _FIRST_READ = 4096
 _Item = TypeVar("_Item")
 
 
-def equal_groups(items: Sequence[_Item], tensor_of: Callable[[_Item], ir.TensorProtocol]) -> list[list[_Item]]:
+def equal_groups(
+    items: Sequence[_Item],
+    tensor_of: Callable[[_Item], ir.TensorProtocol],
+    *,
+    signature: Callable[[ir.TensorProtocol], Hashable] | None = None,
+) -> list[list[_Item]]:
     """Group items whose tensors have the same data type, shape and bytes; only groups of two or more, in order.
 
     Bytes are compared as they are stored: 0.0 and -0.0 differ, equal NaNs are equal. Groups are split by their next
     chunk of bytes until one member is left or the end is reached, so the cost is linear in the bytes that equal tensors
     have, and two tensors are in one group only because every byte was compared.
+
+    Args:
+        items: what to group.
+        tensor_of: the tensor of an item.
+        signature: what must be equal besides the bytes, their number included; by default data type and shape.
     """
+    signature = signature or _signature
     found: list[list[_Item]] = []
-    for group in split(items, lambda item: _signature(tensor_of(item))):
+    for group in split(items, lambda item: signature(tensor_of(item))):
         by_storage: dict[Hashable, list[_Item]] = {}
         for item in group:
             by_storage.setdefault(_storage(tensor_of(item)), []).append(item)

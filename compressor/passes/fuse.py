@@ -38,7 +38,8 @@ class FuseTransformer(Pass):
 
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything that is allowed, in one walk per kind."""
-        merged = merge_small_constants(model, at_most=SMALL_CONSTANT)  # so that nodes which differ in nothing else look alike
+        # First, so that nodes which differ in nothing but which copy they read look alike.
+        merged = merge_small_constants(model, at_most=SMALL_CONSTANT)
         edit = GraphEdit(model)
         edit.counts.update(merged)
         plain_shapes.simplify(edit)

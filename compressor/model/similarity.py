@@ -1,0 +1,141 @@
+"""Find tensors that are another's bytes under a different shape, or with its axes in a different order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compressor.model.equality import equal_groups
+from compressor.model.weights import CHUNK_BYTES, StoredWeight
+
+_SAMPLES_PER_AXIS = {2: 8, 3: 4, 4: 3, 5: 2}
+"""Grid points looked at along each axis, by rank; tensors that differ nearly always differ in one of these."""
+
+_IN_MEMORY = 1 << 26
+"""Bytes up to which a tensor of three or more axes is read whole to compare it."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Permuted(Generic[_Item]):
+    """`item` holds ``transpose(base, permutation)``."""
+
+    item: _Item
+    base: _Item
+    permutation: tuple[int, ...]
+
+
+def same_bytes(items: Sequence[_Item], tensor_of: Callable[[_Item], ir.TensorProtocol]) -> list[list[_Item]]:
+    """Group items whose tensors have the same data type and bytes, whatever their shapes."""
+    return equal_groups(items, tensor_of, signature=lambda tensor: (tensor.dtype, tensor.nbytes))
+
+
+def permuted_pairs(
+    items: Sequence[_Item],
+    tensor_of: Callable[[_Item], ir.TensorProtocol],
+    preference: Callable[[_Item], tuple[Any, ...]],
+) -> Iterator[Permuted[_Item]]:
+    """Yield items that are another one with its axes in a different order, bit for bit.
+
+    Each tensor gives a few samples on a grid that is the same however its axes are ordered, so all but real pairs are
+    told apart by reading some dozens of elements; those are then compared whole, tile by tile. Items that `preference`
+    ranks lower become bases of the others.
+    """
+    grids: dict[Hashable, list[_Item]] = {}
+    for item in sorted(items, key=preference):
+        tensor = tensor_of(item)
+        if not is_comparable(tensor):
+            continue
+        shape = tuple(tensor.shape.numpy())
+        grid = sample(tensor)
+        found = _match(tensor, grid, grids, tensor_of)
+        if found is None:
+            grids.setdefault((tensor.dtype, shape, grid.tobytes()), []).append(item)
+        else:
+            yield Permuted(item, *found)
+
+
+def is_comparable(tensor: ir.TensorProtocol) -> bool:
+    """Its elements can be read one by one, and there is more than one order of its axes that matters."""
+    if tensor.dtype is ir.DataType.STRING or tensor.dtype.bitwidth % 8 or not isinstance(tensor, StoredWeight):
+        return False
+    longer = [size for size in tensor.shape.numpy() if size != 1]
+    return len(longer) > 1 and len(tensor.shape) in _SAMPLES_PER_AXIS
+
+
+def sample(tensor: ir.TensorProtocol) -> NDArray[Any]:
+    """Elements of a stored tensor at evenly spread points of every axis, as unsigned integers."""
+    assert isinstance(tensor, StoredWeight)
+    shape = tuple(tensor.shape.numpy())
+    points = [_points(size, _SAMPLES_PER_AXIS[len(shape)]) for size in shape]
+    width = tensor.dtype.bitwidth // 8
+    strides = [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
+    raw = b"".join(
+        tensor.read(at * width, (at + 1) * width)
+        for place in product(*points)
+        for at in [sum(index * stride for index, stride in zip(place, strides, strict=True))]
+    )
+    return np.frombuffer(raw, dtype=f"V{width}").reshape([len(axis) for axis in points])
+
+
+def _points(size: int, count: int) -> list[int]:
+    """At most `count` different indices from first to last; they depend on `size` alone."""
+    return sorted({round(step * (size - 1) / (count - 1)) for step in range(count)})
+
+
+def _match(
+    tensor: ir.TensorProtocol,
+    grid: NDArray[Any],
+    grids: dict[Hashable, list[_Item]],
+    tensor_of: Callable[[_Item], ir.TensorProtocol],
+) -> tuple[_Item, tuple[int, ...]] | None:
+    """The item, and the order of its axes, that `tensor` is."""
+    shape = tuple(tensor.shape.numpy())
+    for order in permutations(range(len(shape))):
+        # tensor = transpose(base, order) means base = transpose(tensor, inverse of order)
+        inverse = tuple(int(axis) for axis in np.argsort(order))
+        base_shape = tuple(shape[axis] for axis in inverse)
+        key = (tensor.dtype, base_shape, np.ascontiguousarray(grid.transpose(inverse)).tobytes())
+        for item in grids.get(key, ()):
+            if order != tuple(range(len(shape))) and _is_permuted(tensor, tensor_of(item), order):
+                return item, order
+    return None
+
+
+def _is_permuted(tensor: ir.TensorProtocol, base: ir.TensorProtocol, order: tuple[int, ...]) -> bool:
+    assert isinstance(tensor, StoredWeight)
+    assert isinstance(base, StoredWeight)
+    if len(order) == 2:
+        return _is_transposed(tensor, base)
+    if tensor.nbytes > _IN_MEMORY:
+        return False
+    width = tensor.dtype.bitwidth // 8
+    first, second = (
+        np.frombuffer(weight.tobytes(), dtype=f"u{width}").reshape(weight.shape.numpy()) for weight in (tensor, base)
+    )
+    return bool(np.array_equal(first, second.transpose(order)))
+
+
+def _is_transposed(tensor: StoredWeight, base: StoredWeight) -> bool:
+    """Compare a matrix with another's transpose, a band of the base's rows at a time."""
+    rows, columns = (int(size) for size in base.shape.numpy())
+    width = base.dtype.bitwidth // 8
+    kind = f"u{width}"
+    band = max(1, CHUNK_BYTES // max(1, columns * width))
+    for top in range(0, rows, band):
+        bottom = min(rows, top + band)
+        block = np.frombuffer(base.read(top * columns * width, bottom * columns * width), dtype=kind)
+        strips = b"".join(
+            tensor.read((row * rows + top) * width, (row * rows + bottom) * width) for row in range(columns)
+        )
+        other = np.frombuffer(strips, dtype=kind).reshape(columns, bottom - top)
+        if not np.array_equal(block.reshape(bottom - top, columns).T, other):
+            return False
+    return True
