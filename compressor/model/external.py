@@ -13,6 +13,7 @@ from compressor.model.files import DataFile
 
 _KNOWN_KEYS = ("location", "offset", "length")
 _LARGEST_OFFSET = 2**63 - 1
+_LONGEST_QUOTE = 200
 
 
 class DataFolder:
@@ -23,6 +24,7 @@ class DataFolder:
     """
 
     def __init__(self, model_file: DataFile) -> None:
+        self._file = model_file
         self._model = model_file.path
         folder = Path(os.path.abspath(model_file.path)).parent  # noqa: PTH100 - keeps links, resolve() would not
         self._folder = folder
@@ -31,7 +33,7 @@ class DataFolder:
 
     @property
     def files(self) -> tuple[DataFile, ...]:
-        """Every data file opened so far."""
+        """Every data file opened so far, without the model file."""
         return tuple(self._opened.values())
 
     def locate(self, tensor: onnx.TensorProto, needed: int) -> tuple[DataFile, int]:
@@ -60,17 +62,20 @@ class DataFolder:
             real = path.resolve(strict=True)
         except FileNotFoundError:
             raise ModelError(
-                f"{name} is in {location!r}, which is missing; copy the data file beside the model"
+                f"{name} is in {_quoted(location)}, which is missing; copy the data file beside the model"
             ) from None
         except (OSError, RuntimeError) as error:
-            raise ModelError(f"{name}: {location!r} cannot be opened: {error}") from error
+            reason = getattr(error, "strerror", None) or "its links lead in a circle"
+            raise ModelError(f"{name}: {_quoted(location)} cannot be opened: {reason}") from error
         if not any(real.is_relative_to(root) for root in self._roots):
-            raise ModelError(f"{name}: {location!r} leads outside the model's folder; refused")
+            raise ModelError(f"{name}: {_quoted(location)} leads outside the model's folder; refused")
+        if self._file.is_same_file(real):
+            return self._file  # the format allows it, and it is one file with one size
         if real not in self._opened:
             file = DataFile(real)
             if file.status.st_nlink > 1:
                 raise ModelError(
-                    f"{name}: {location!r} has {file.status.st_nlink} hard links, "
+                    f"{name}: {_quoted(location)} has {file.status.st_nlink} hard links, "
                     "so it may be a file from elsewhere; give it a copy of its own"
                 )
             self._opened[real] = file
@@ -89,7 +94,7 @@ class DataFolder:
         elif ".." in location.split("/"):
             reason = "leads outside the model's folder"
         if reason:
-            raise ModelError(f"{name}: external data location {location!r} {reason}; refused")
+            raise ModelError(f"{name}: external data location {_quoted(location)} {reason}; refused")
         return location
 
 
@@ -108,7 +113,12 @@ def _entries(pairs: Iterable[onnx.StringStringEntryProto], name: str) -> dict[st
     return entries
 
 
+def _quoted(text: str) -> str:
+    """`text` as a message shows it: what a file says can be a million characters long."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")
+
+
 def _number(text: str, key: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 19) or int(text) > _LARGEST_OFFSET:
-        raise ModelError(f"{name}: external data {key} {text!r} is not a number of bytes")
+        raise ModelError(f"{name}: external data {key} {_quoted(text)} is not a number of bytes")
     return int(text)

@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any, overload
 
@@ -40,6 +41,7 @@ class DataFile:
         self.status = os.fstat(self._descriptor)
         self.size = self.status.st_size
         self._map: mmap.mmap | None = None
+        self._lock = threading.Lock()
         if not stat.S_ISREG(self.status.st_mode):
             kind = "a folder" if stat.S_ISDIR(self.status.st_mode) else "not a regular file"
             self.close()
@@ -55,13 +57,20 @@ class DataFile:
             return b""
         pieces = []
         while length > 0:
-            piece = os.pread(self._descriptor, length, offset)
+            piece = self._read_at(offset, length)
             if not piece:
                 raise ModelError(f"{self.path}: became shorter while it was read; is another program writing it?")
             pieces.append(piece)
             offset += len(piece)
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._descriptor, length, offset)
+        with self._lock:  # Windows has one position per descriptor, and no reading beside it
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.read(self._descriptor, length)
 
     def mapped(self) -> mmap.mmap:
         """Map the whole file, read-only, once."""

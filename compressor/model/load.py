@@ -23,6 +23,9 @@ from compressor.model.weights import DetachedWeight, StoredWeight, new_token
 LARGE = 1024
 """Bytes from which a weight stays in its file; smaller ones cost less inline than a reference does."""
 
+_LONGEST_MESSAGE = 600
+"""Characters of a refusal that are shown; names in a file can be a million characters long."""
+
 _NOT_MODELS = {
     b"version https://git-lfs": "is a Git LFS pointer, not the model; run 'git lfs pull'",
     b"PK\x03\x04": "is a zip archive (a PyTorch checkpoint, perhaps), not an ONNX model",
@@ -43,8 +46,9 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     try:
         return _load(file)
     except ModelError as error:
-        text = str(error)
-        raise ModelError(text if text.startswith(str(file.path)) else f"{file.path}: {text}") from error.__cause__
+        text = str(error).removeprefix(f"{file.path}: ")
+        shown = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+        raise ModelError(f"{file.path}: {shown}") from error.__cause__
 
 
 def _load(file: DataFile) -> ir.Model:
