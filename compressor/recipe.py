@@ -19,7 +19,7 @@ from compressor.passes.quantize import QuantizeDynamic
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # the same module under the name it had before Python 3.11
 
 PASSES: dict[str, type[Pass]] = {
     "deduplicate": DeduplicateInitializers,

@@ -68,9 +68,10 @@ class Judge:
 
     def _open(self, model: ir.Model) -> Session | Refusal:
         try:
-            return open_session(model, threads=self.threads)
+            session: Session = open_session(model, threads=self.threads)
         except RuntimeRefusal as error:
             return Refusal(reason=str(error))
+        return session
 
     def _compare(self, candidate: Session) -> Fidelity | Refusal:
         outputs = self._reproducible(stream_samples(candidate, self.samples))

@@ -42,7 +42,7 @@ def _duplicate_bytes(tensors: list[ir.TensorProtocol]) -> int:
 
 def _metadata_bytes(proto: onnx.ModelProto) -> int:
     """Bytes of what no computation needs: documentation, properties, recorded shapes of inner values."""
-    total = len(proto.doc_string) + sum(entry.ByteSize() for entry in proto.metadata_props)
+    total: int = len(proto.doc_string) + sum(entry.ByteSize() for entry in proto.metadata_props)
     waiting: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
     while waiting:
         body = waiting.pop()

@@ -73,11 +73,11 @@ def test_a_second_run_changes_nothing() -> None:
     ("first", "second"),
     [
         (np.zeros(2, np.float32), -np.zeros(2, np.float32)),
-        (np.float32([1, 2]), np.nextafter(np.float32([1, 2]), np.float32(9))),
-        (np.float32([1, 2]), np.float32([[1, 2]])),
+        (np.array([1, 2], np.float32), np.nextafter(np.array([1, 2], np.float32), np.float32(9))),
+        (np.array([1, 2], np.float32), np.array([[1, 2]], np.float32)),
         (np.zeros(2, np.float32), np.zeros(2, np.int32)),
         (np.array(1, np.float32), np.array([1], np.float32)),
-        (np.uint32([0x7FC00000]).view(np.float32), np.uint32([0x7FC00001]).view(np.float32)),
+        (np.array([0x7FC00000], np.uint32).view(np.float32), np.array([0x7FC00001], np.uint32).view(np.float32)),
     ],
     ids=["negative zero", "one ulp", "other shape", "other type", "scalar and one element", "other NaN"],
 )
@@ -109,7 +109,12 @@ def test_merges_every_data_type(kind: int) -> None:
     def tensor(name: str) -> TensorProto:
         if kind == TensorProto.STRING:
             return TensorProto(name=name, data_type=kind, dims=[2], string_data=[b"a\0", b"b"])
-        size = {TensorProto.INT4: 1, TensorProto.UINT4: 1, TensorProto.DOUBLE: 16, TensorProto.COMPLEX64: 16}
+        size: dict[int, int] = {
+            TensorProto.INT4: 1,
+            TensorProto.UINT4: 1,
+            TensorProto.DOUBLE: 16,
+            TensorProto.COMPLEX64: 16,
+        }
         length = size.get(kind, 4 if kind == TensorProto.BFLOAT16 else 2)
         return TensorProto(name=name, data_type=kind, dims=[2], raw_data=bytes([1] * length))
 
@@ -193,7 +198,7 @@ agraph (bool flag, float[2] x) => (float[2] y) <OUTER> {
 
 def run_branches(model: onnx.ModelProto) -> list[bytes]:
     session = ort.InferenceSession(model.SerializeToString())
-    x = np.float32([3, 4])
+    x = np.array([3, 4], np.float32)
     return [session.run(None, {"flag": np.array(flag), "x": x})[0].tobytes() for flag in (True, False)]
 
 

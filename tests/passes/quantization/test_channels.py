@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from drawn import Array, draw, normal, quantize, reasons
 
 from compressor.passes.quantization import channels
 from compressor.passes.quantization.channels import integer_blocks, measure_channels, scales_for
 from compressor.passes.quantization.options import Scheme
+from tests.passes.quantization.drawn import Array, draw, normal, quantize, reasons
 
 
 @pytest.mark.parametrize("limit", [1, 7, 64, 1 << 20])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from drawn import Array, assert_near, draw, normal, operators, quantize, reasons, uneven
 
 from compressor.passes.quantization.options import Scheme, WeightType
+from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, reasons, uneven
 
 GRAPHS: dict[str, tuple[str, dict[str, Array], dict[str, Array]]] = {
     "Conv": (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 
 from compressor.passes.quantization.options import Scheme, WeightType
+from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 
 IDS: Array = np.array([[0, 7, -1], [99, 3, 3]], np.int64)
 LOOKUP = "g (int64[A, B] ids) => (float[A, B, 64] y) { y = Gather(w, ids) }"

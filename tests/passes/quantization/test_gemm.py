@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 
 from compressor.passes.quantization.options import Scheme, WeightType
+from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 
 BIASES: dict[str, Array | None] = {
     "none": None,

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import assert_near, assert_unchanged, draw, normal, operators, quantize, reasons, run_both, uneven
 
 from compressor.passes.quantization import matmul
 from compressor.passes.quantization.options import WeightType
+from tests.passes.quantization.drawn import (
+    assert_near,
+    assert_unchanged,
+    draw,
+    normal,
+    operators,
+    quantize,
+    reasons,
+    run_both,
+    uneven,
+)
 
 
 def dims(shape: tuple[int, ...]) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn import assert_near, assert_unchanged, draw, normal, quantize, reasons
 
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantize import QuantizeDynamic
+from tests.passes.quantization.drawn import assert_near, assert_unchanged, draw, normal, quantize, reasons
 
 PLAIN = "g (float[N, 64] x) => (float[N, 32] y) { y = MatMul(x, w) }"
 
@@ -94,12 +94,31 @@ def test_nothing_is_quantized_that_would_grow() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"scheme": Scheme.WEIGHT_ONLY}, {"weight_type": WeightType.UINT8}])
-def test_running_twice_changes_nothing_the_second_time(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "h = MatMul(x, w) y = Add(h, b)",
+        "h = Gather(w, i) y = Add(h, b)",
+        "t = Transpose<perm = [1, 0]>(w) h = Gather<axis = 1>(t, i) s = Transpose<perm = [1, 0]>(h) y = Add(s, b)",
+        "t = Gather(w, i) s = Transpose<perm = [1, 0]>(w) h = MatMul(t, s) y = Add(h, b)",
+    ],
+)
+def test_running_twice_changes_nothing_the_second_time(body: str, options: dict[str, Any]) -> None:
     model = draw(
-        "g (float[N, 64] x) => (float[N, 32] y) { h = MatMul(x, w) y = Add(h, b) }", w=normal(64, 32), b=normal(32)
+        f"g (float[8, 500] x, int64[8] i) => (float[8, 500] y) {{ {body} }}", w=normal(500, 500), b=normal(500)
     )
     once = quantize(model, **options)
     assert once.is_changed
     twice = QuantizeDynamic(min_elements=1, **options).run(once.model)
     assert not twice.is_changed
-    assert_near(model, twice, x=normal(8, 64, seed=1))
+    assert "quantized already" in twice.skipped[0].reason
+    feeds = {"x": normal(8, 500, seed=1), "i": np.arange(8)}
+    assert_near(model, twice, **{name: feeds[name] for name in ("x", "i")})
+
+
+def test_bytes_that_are_data_do_not_make_a_model_quantized() -> None:
+    model = draw(
+        "g (uint8[N, 64] image) => (float[N, 32] y) { f = Cast<to = 1>(image) x = Mul(f, s) y = MatMul(x, w) }",
+        w=normal(64, 32), s=np.array(1 / 255, np.float32),
+    )  # fmt: skip
+    assert quantize(model).counts["matmul_in_int8"] == 1

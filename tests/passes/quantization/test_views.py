@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import assert_near, draw, normal, operators, quantize, uneven
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor.passes.quantization.views import View
+from tests.passes.quantization.drawn import assert_near, draw, normal, operators, quantize, uneven
 
 
 def test_a_merged_axis_is_made_of_all_its_parts() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 from onnx import TensorProto, helper, numpy_helper
 
 from compressor.model.tensors import all_tensors
 from compressor.passes.contract import PassResult
 from compressor.passes.quantization.options import Scheme
+from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, uneven
 
 
 def large_floats(result: PassResult) -> list[str]:
