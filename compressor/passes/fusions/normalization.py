@@ -97,11 +97,12 @@ def _step_by_step(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: 
 def _folded(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: float) -> Normalization | None:
     """TensorFlow's order: with f = weight / root, source * f + (bias - mean * f)."""
     inverse = _inverse_root(variance)
-    weighted = _combined_per_feature(edit, inverse, "Mul") if inverse is not None else None
+    weighted = only_user(inverse, "Mul") if inverse is not None else None
+    weight = other_input(weighted, inverse) if weighted is not None and inverse is not None else None
     mean = _mean_subtracted(edit, base)
-    if weighted is None or mean is None or mean.inputs[0] is None:
+    if weighted is None or weight is None or mean is None or mean.inputs[0] is None:
         return None
-    factor, weight = weighted
+    factor = weighted.outputs[0]
     source, mean_value = mean.inputs[0], mean.outputs[0]
     scaled = {id(other_input(node, factor)): node for node, _ in factor.uses() if is_operator(node, "Mul")}
     if len(factor.uses()) != 2 or factor.is_graph_output() or scaled.keys() != {id(source), id(mean_value)}:
