@@ -23,8 +23,7 @@ class Carried:
         files: every file its bytes are read from, the source first.
         inputs, outputs: the serialized ValueInfoProto of each graph input and output, word for word.
         listed_inputs: initializers that IR version 3 lists as inputs too, in their order.
-        sparse_initializers: serialized SparseTensorProtos of the main graph.
-        sparse_weights: the weights inside those, by token.
+        sparse_weights: large weights inside sparse tensors, which stand-in nodes hold by token.
         warnings: what a reader of a report must know about the source.
     """
 
@@ -33,7 +32,6 @@ class Carried:
     inputs: tuple[bytes, ...] = ()
     outputs: tuple[bytes, ...] = ()
     listed_inputs: tuple[bytes, ...] = ()
-    sparse_initializers: tuple[bytes, ...] = ()
     sparse_weights: Mapping[str, DetachedWeight] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -13,6 +13,9 @@ from compressor.model.standins import DOMAIN, put_in_standins
 MAX_EXPANDED_NODES = 1_000_000
 """Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking."""
 
+_MAX_ELEMENTS = 2**63
+_MAX_SHOWN_DIMS = 16
+
 _RUNTIME_OPERATORS = frozenset(
     ("Affine", "Crop", "DynamicSlice", "Gelu", "GivenTensorFill", "ImageScaler", "LayerNormalization",
      "MeanVarianceNormalization", "ParametricSoftplus", "RMSNormalization", "RotaryEmbedding", "Scale", "ScaledTanh",
@@ -34,7 +37,7 @@ def needed_bytes(tensor: onnx.TensorProto, name: str) -> int:
     """Bytes that type and dims of `tensor` call for.
 
     Raises:
-        ModelError: the type is unknown, or a dim is negative.
+        ModelError: the type is unknown, a dim is negative, or there are more elements than anything can address.
     """
     try:
         dtype = ir.DataType(tensor.data_type)
@@ -42,14 +45,26 @@ def needed_bytes(tensor: onnx.TensorProto, name: str) -> int:
         dtype = ir.DataType.UNDEFINED
     if dtype is ir.DataType.UNDEFINED:
         raise ModelError(f"{name} has data type {tensor.data_type}, which ONNX does not define")
-    elements = 1
-    for dim in tensor.dims:
-        if dim < 0:
-            raise ModelError(f"{name} has dims {list(tensor.dims)}; a dim cannot be negative")
-        elements *= dim
+    elements = _elements(tensor, name)
     if dtype is ir.DataType.STRING:
         return 0
     return -(-elements * dtype.bitwidth // 8)
+
+
+def _elements(tensor: onnx.TensorProto, name: str) -> int:
+    elements = 0 if 0 in tensor.dims else 1
+    for dim in tensor.dims:
+        if dim < 0:
+            raise ModelError(f"{name} has dims {shown_dims(tensor)}; a dim cannot be negative")
+        elements *= dim
+        if elements > _MAX_ELEMENTS:  # stops a product over a million dims, which would take hours
+            raise ModelError(f"{name} has dims {shown_dims(tensor)}; they need more elements than 2^63")
+    return elements
+
+
+def shown_dims(tensor: onnx.TensorProto) -> str:
+    """Dims as a message shows them."""
+    return str(list(tensor.dims)) if len(tensor.dims) <= _MAX_SHOWN_DIMS else f"({len(tensor.dims)} dims)"
 
 
 def check_inline_tensor(tensor: onnx.TensorProto, name: str) -> None:
@@ -67,20 +82,20 @@ def check_inline_tensor(tensor: onnx.TensorProto, name: str) -> None:
                 f"{name} of type {dtype.name} holds raw_data beside or instead of {[*filled, 'string_data'][0]}"
             )
         if len(tensor.raw_data) != needed:
-            raise ModelError(f"{name} holds {len(tensor.raw_data)} bytes, dims {list(tensor.dims)} need {needed}")
+            raise ModelError(f"{name} holds {len(tensor.raw_data)} bytes, dims {shown_dims(tensor)} need {needed}")
         return
     field = _TYPED_FIELD.get(dtype, "int32_data")
     if filled not in ([], [field]):
         raise ModelError(f"{name} of type {dtype.name} holds {', '.join(filled)}; it must hold {field}")
-    elements = 1
-    for dim in tensor.dims:
-        elements *= dim
+    elements = _elements(tensor, name)
     if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
         elements *= 2
     elif dtype is not ir.DataType.STRING and dtype.bitwidth < 8:
         elements = needed
     if len(getattr(tensor, field)) != elements:
-        raise ModelError(f"{name} holds {len(getattr(tensor, field))} values, dims {list(tensor.dims)} need {elements}")
+        raise ModelError(
+            f"{name} holds {len(getattr(tensor, field))} values, dims {shown_dims(tensor)} need {elements}"
+        )
 
 
 def proto_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from compressor.errors import ModelError
 from compressor.model import wire
 from compressor.model.carried import Carried
-from compressor.model.check import check_inline_tensor, check_structure, needed_bytes, proto_tensors
+from compressor.model.check import check_inline_tensor, check_structure, needed_bytes, proto_tensors, shown_dims
 from compressor.model.external import DataFolder
 from compressor.model.files import DataFile
 from compressor.model.order import sort_nodes
@@ -93,7 +93,7 @@ def _resolve(
         if token in found:
             holder, (start, length) = file, found[token]
             if length != needed or tensor.data_type == onnx.TensorProto.STRING:
-                raise ModelError(f"{name} holds {length} bytes, dims {list(tensor.dims)} need {needed}")
+                raise ModelError(f"{name} holds {length} bytes, dims {shown_dims(tensor)} need {needed}")
         else:
             _refuse_other_data(tensor, name)
             holder, start = folder.locate(tensor, needed)

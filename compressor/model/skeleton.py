@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 import onnx_ir as ir
 
 from compressor.model.carried import Carried, carried, carry
+from compressor.model.check import proto_tensors
 from compressor.model.standins import put_in_standins, take_out_standins
 from compressor.model.tensors import all_tensors
 from compressor.model.weights import MARK, DetachedWeight
@@ -38,7 +39,7 @@ def to_skeleton(model: ir.Model) -> Skeleton:
     take_out_standins(proto)
     facts = carried(model)
     if facts is not None:
-        weights |= facts.sparse_weights
+        weights |= _still_there(facts.sparse_weights, proto)
         _restore_interface(proto, facts)
     return Skeleton(proto, weights)
 
@@ -54,10 +55,24 @@ def from_skeleton(skeleton: Skeleton, facts: Carried | None = None) -> ir.Model:
     put_in_standins(proto)
     _drop_map_types(proto.graph)
     model = ir.from_proto(proto)
+    seen: set[str] = set()
     for held in all_tensors(model):
         if isinstance(held.tensor, ir.ExternalTensor) and str(held.tensor.location).startswith(MARK):
-            held.replace(skeleton.weights[str(held.tensor.location)])
+            token = str(held.tensor.location)
+            held.replace(skeleton.weights[token])
+            seen.add(token)
+    if facts is not None:
+        unseen = {token: weight for token, weight in skeleton.weights.items() if token not in seen}
+        facts = replace(facts, sparse_weights=unseen)  # those inside stand-ins
     return carry(model, facts)
+
+
+def _still_there(weights: Mapping[str, DetachedWeight], proto: onnx.ModelProto) -> dict[str, DetachedWeight]:
+    """Those of `weights` that `proto` refers to: a pass may have removed the node that held one."""
+    if not weights:
+        return {}
+    tokens = {entry.value for tensor in proto_tensors(proto) for entry in tensor.external_data}
+    return {token: weight for token, weight in weights.items() if token in tokens}
 
 
 def _drop_initializer_shapes(graph: onnx.GraphProto) -> None:

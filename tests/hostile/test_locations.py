@@ -11,7 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hostile_models import (
+from onnx import TensorProto
+
+from compressor.errors import ModelError
+from compressor.model.carried import carried
+from compressor.model.load import load
+from compressor.model.save import save
+from compressor.model.size import measure
+from compressor.pipeline import compress
+from tests.hostile.hostile_models import (
     CANARY,
     ELEMENTS,
     PLACES,
@@ -22,14 +30,6 @@ from hostile_models import (
     with_initializer,
     write,
 )
-from onnx import TensorProto
-
-from compressor.errors import ModelError
-from compressor.model.carried import carried
-from compressor.model.load import load
-from compressor.model.save import save
-from compressor.model.size import measure
-from compressor.pipeline import compress
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and special files as POSIX has them")
 
