@@ -60,11 +60,13 @@ def compare(model: Path, contenders: Sequence[Contender], options: argparse.Name
             print(f"{model.name}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
                 usage, out = attempt(contender, model, Path(folder), options.timeout)
-                row["runs"].append(asdict(usage))
+                row["runs"].append({**asdict(usage), "left_a_result": out.exists()})
                 if "findings" not in row and out.exists():
                     row["findings"] = judge(model, out, options)
     for row in rows.values():
-        row["median"] = {name: _median([run[name] for run in row["runs"]]) for name in MEASURES}
+        # A run that failed early is quick and small: counted, it would flatter whoever crashed.
+        done = [run for run in row["runs"] if run["left_a_result"]]
+        row["median"] = {name: _median([run[name] for run in done]) for name in MEASURES}
     original = judge(model, model, options)
     return {"model": model.name, "original": original, "contenders": rows, "skipped": skipped}
 

@@ -63,9 +63,14 @@ def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> 
 
 
 def _problems(row: Mapping[str, Any], findings: Mapping[str, Any]) -> list[str]:
-    codes = {run["exit_code"] for run in row["runs"]} - {0}
-    words = row["runs"][0]["last_words"].splitlines()[-1:] or [""]
-    problems = [f"exit code {code}: {words[0][:200]}" for code in sorted(codes)]
+    problems = []
+    for code in sorted({run["exit_code"] for run in row["runs"]} - {0}):
+        runs = [run for run in row["runs"] if run["exit_code"] == code]
+        results = sum(run["left_a_result"] for run in runs)
+        words = (runs[0]["last_words"].splitlines() or [""])[-1][:200]
+        problems.append(
+            f"{len(runs)} of {len(row['runs'])} runs ended with exit code {code}, {results} left a result: {words}"
+        )
     if findings.get("refused"):
         problems.append(f"the result could not be judged: {findings['refused']}")
     return problems
