@@ -140,8 +140,8 @@ def inspect(path: Path) -> Inspection:
         largest=tuple(weights[:LARGEST_KEPT]),
         weights=len(weights),
         duplicates=_duplicates(held),
-        forecast=_forecast(model),
         warnings=facts.warnings if facts else (),
+        forecast=_forecast(model),  # last: the passes edit the model
     )
 
 
@@ -218,7 +218,7 @@ def _forecast(model: ir.Model) -> tuple[Step, ...]:
     steps = []
     for step in Recipe.default().passes:
         start = time.perf_counter()
-        result = step.run(model.clone())
+        result = step.run(model)
         seconds = time.perf_counter() - start
         model = result.model
         steps.append(

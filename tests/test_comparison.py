@@ -76,6 +76,16 @@ def test_whole_numbers_are_held_to_the_tolerance_too(original: Path, tmp_path: P
     assert not check(found, "best: values").holds
 
 
+def test_texts_must_be_equal(tmp_path: Path) -> None:
+    graph = '<ir_version: 8, opset_import: ["" : 20]> g (string[n] x) => (string[n] y) { y = Identity(x) }'
+    original = draw(tmp_path / "texts.onnx", graph)
+    longer = draw(tmp_path / "longer.onnx", graph.replace("Identity(x)", "StringConcat(x, x)"))
+    assert compare(original, original).is_valid
+    found = compare(original, longer, atol=100)
+    assert check(found, "y: values").finding == "entries that are not numbers differ"
+    assert not found.is_valid
+
+
 @pytest.mark.parametrize(
     ("old", "new", "claim", "named"),
     [

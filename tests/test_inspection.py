@@ -77,6 +77,18 @@ def test_names_what_a_weight_is_for_through_what_only_hands_it_on(tied: Inspecti
     assert consumers["scale"] == ("Mul",)
 
 
+def test_a_shape_is_for_the_reshape_and_an_output_for_the_caller(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[4] x) => (float[2, 2] y, float[1] given)
+        <int64[2] shape = {2, 2}, float[1] given = {1.0}, int64[3] idle = {1, 2, 3}>
+        { y = Reshape(x, shape) }"""
+    )
+    onnx.save(model, tmp_path / "shapes.onnx")
+    consumers = {weight.name: weight.consumers for weight in inspect(tmp_path / "shapes.onnx").largest}
+    assert consumers == {"shape": ("Reshape",), "given": ("graph output",), "idle": ()}
+
+
 def test_counts_each_weight_once_among_its_consumers(tied: Inspection) -> None:
     assert tied.consumer_bytes["Gather + MatMul"] == 4 * 64 * 32
     assert tied.consumer_bytes["MatMul"] == 4 * 3 * 32 * 32
