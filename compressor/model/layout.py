@@ -81,6 +81,12 @@ def lay_out(model: ir.Model) -> Layout:
     return Layout(skeleton=proto, weights=skeleton.weights, offsets=offsets, data_bytes=end)
 
 
+def aligned(end: int, length: int) -> int:
+    """First byte, at `end` or after it, for an external weight of `length` bytes."""
+    step = _PAGE if length >= _PAGE else _ALIGNMENT
+    return -(-end // step) * step
+
+
 def _aliased_bytes(weights: Mapping[str, DetachedWeight]) -> int:
     stored = [weight for weight in weights.values() if isinstance(weight, StoredWeight)]
     unique = {weight.key: weight.nbytes for weight in stored}
@@ -95,8 +101,7 @@ def _offsets(weights: Mapping[str, DetachedWeight]) -> tuple[dict[str, int], int
         if isinstance(weight, StoredWeight) and weight.key in seen:
             offsets[token] = seen[weight.key]
             continue
-        step = _PAGE if weight.nbytes >= _PAGE else _ALIGNMENT
-        offsets[token] = -(-end // step) * step
+        offsets[token] = aligned(end, weight.nbytes)
         end = offsets[token] + weight.nbytes
         if isinstance(weight, StoredWeight):
             seen[weight.key] = offsets[token]

@@ -67,7 +67,7 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
         OutputError: as :func:`check_output`, or the disk is full or failing; then nothing is left behind.
     """
     check_output(out, model, overwrite=overwrite)
-    _remove_abandoned(out)
+    remove_abandoned(out)
     layout = lay_out(model)
     try:
         return _write(model, layout, out, progress or (lambda done, total: None))
@@ -77,32 +77,32 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
 
 def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tuple[Path, ...]:
     replaced = _own_data_files(out)
-    mode = out.stat().st_mode & 0o7777 if out.exists() else 0o666 & ~_umask()
+    mode = mode_for(out)
     tell = _Meter(progress, layout.total_bytes)
     if layout.is_embedded:
-        with _temporary(out) as (path, file):
-            _write_pieces(file, layout.main_file(""), layout.weights, tell)
-            _finish(file, mode)
-            _verify(path, model)
+        with temporary_file(out) as (path, file):
+            write_pieces(file, layout.main_file(""), layout.weights, tell.add)
+            finish_file(file, mode)
+            verify_written(path, model)
             path.replace(out)
         written: tuple[Path, ...] = (out,)
     else:
-        with _temporary(out) as (data_path, data_file), _temporary(out) as (path, file):
+        with temporary_file(out) as (data_path, data_file), temporary_file(out) as (path, file):
             data = out.with_name(f"{out.name}-{_write_data(data_file, layout, tell)}.data")
-            _write_pieces(file, layout.main_file(data.name), layout.weights, tell)
-            _finish(data_file, mode)
-            _finish(file, mode)
+            write_pieces(file, layout.main_file(data.name), layout.weights, tell.add)
+            finish_file(data_file, mode)
+            finish_file(file, mode)
             is_new = not data.exists()
             data_path.replace(data)
             try:
-                _verify(path, model)
+                verify_written(path, model)
                 path.replace(out)
             except BaseException:
                 if is_new:
                     data.unlink(missing_ok=True)
                 raise
         written = (out, data)
-    _flush_folder(out.parent)
+    flush_folder(out.parent)
     for stale in replaced:
         if stale not in written:
             stale.unlink(missing_ok=True)
@@ -120,16 +120,20 @@ class _Meter:
         self._progress(self._done, self._total)
 
 
-def _write_pieces(
-    file: BinaryIO, pieces: list[wire.Piece], weights: Mapping[str, DetachedWeight], tell: _Meter
+def write_pieces(
+    file: BinaryIO,
+    pieces: list[wire.Piece],
+    weights: Mapping[str, DetachedWeight],
+    tell: Callable[[int], None] = lambda count: None,
 ) -> None:
+    """Write `pieces` in order, each weight streamed from where it is; `tell` hears of the bytes of each."""
     for piece in pieces:
         if isinstance(piece, wire.Weight):
             _write_weight(file, weights[piece.token], piece.length)
-            tell.add(piece.length)
+            tell(piece.length)
         else:
             file.write(piece)
-            tell.add(len(piece))
+            tell(len(piece))
 
 
 def _write_weight(file: BinaryIO, weight: DetachedWeight, length: int) -> None:
@@ -157,14 +161,15 @@ def _write_data(file: BinaryIO, layout: Layout, tell: _Meter) -> str:
     return digest.hexdigest()
 
 
-def _finish(file: BinaryIO, mode: int) -> None:
+def finish_file(file: BinaryIO, mode: int) -> None:
+    """Have what was written on the disk, with the permissions it will be found with."""
     file.flush()
     if hasattr(os, "fchmod"):
         os.fchmod(file.fileno(), mode)
     os.fsync(file.fileno())
 
 
-def _verify(path: Path, model: ir.Model) -> None:
+def verify_written(path: Path, model: ir.Model) -> None:
     """Read the written file back as a user would, and hold its interface and opsets against the model's."""
     try:
         written = load(path)
@@ -182,7 +187,7 @@ def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
 
 
 @contextmanager
-def _temporary(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def temporary_file(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new private file beside `out`, gone at the end unless it was renamed."""
     path = out.with_name(f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -207,7 +212,7 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def _remove_abandoned(out: Path) -> None:
+def remove_abandoned(out: Path) -> None:
     """Remove temporary files that a killed run on the same output left."""
     pattern = re.compile(re.escape(f".{out.name}.") + r"[0-9a-f]{8}" + re.escape(_TEMPORARY))
     for path in out.parent.iterdir():
@@ -225,7 +230,7 @@ def _own_data_files(out: Path) -> list[Path]:
     return [path for path in out.parent.iterdir() if pattern.fullmatch(path.name)]
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the renames themselves survive a power cut."""
     if os.name != "posix":
         return
@@ -237,7 +242,10 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def mode_for(out: Path) -> int:
+    """Permissions of a file written to `out`: those of the file there, else what the process gives new files."""
+    if out.exists():
+        return out.stat().st_mode & 0o7777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
