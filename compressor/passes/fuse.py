@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -29,15 +29,18 @@ class FuseTransformer(Pass):
 
     Attributes:
         without: kinds (see `KINDS`) to leave as they are; none, since each is equal up to float rounding.
+        engines: other people's optimizers (see `compressor.passes.engines.choice`) to ask for attention that the rules
+            here leave; all of them, since their results are held to the same claim.
     """
 
     name: ClassVar[str] = "fuse"
     claim: ClassVar[Claim] = Claim.EQUIVALENT
 
     without: frozenset[str] = frozenset()
+    engines: tuple[str, ...] = ("onnxscript", "onnxruntime", "onnxruntime_tools")
 
     def run(self, model: ir.Model) -> PassResult:
-        """Fuse everything that is allowed, in one walk per kind."""
+        """Fuse everything the rules here can, in one walk per kind of operator."""
         # First, so that nodes which differ in nothing but which copy they read look alike.
         merged = merge_small_constants(model, at_most=SMALL_CONSTANT)
         edit = GraphEdit(model)
@@ -57,8 +60,19 @@ class FuseTransformer(Pass):
         return PassResult(model=model, counts=dict(edit.counts), skipped=tuple(edit.skipped))
 
     def alternatives(self, model: ir.Model) -> Iterator[PassResult]:
-        """Yield everything fused, then one kind of operator withdrawn at a time."""
-        yield self.run(model.clone())
+        """Yield what engines make of attention the rules leave, if that is more; the rules' result; then less and less.
+
+        Each later result leaves one kind of operator as it is, so that one bad fusion does not cost the others.
+        """
+        own = self.run(model.clone())
+        if "attention" not in self.without and self.engines:
+            from compressor.passes.engines.choice import fuse_more
+
+            better, refusals = fuse_more(model, own, self, self.engines)
+            if better is not None:
+                yield better
+            own = replace(own, skipped=own.skipped + refusals)
+        yield own
         for kind in KINDS:
-            if kind not in self.without:
-                yield FuseTransformer(without=self.without | {kind}).run(model.clone())
+            if kind not in self.without and own.is_changed:
+                yield replace(self, without=self.without | {kind}).run(model.clone())

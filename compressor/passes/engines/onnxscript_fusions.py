@@ -1,0 +1,27 @@
+"""Fuse with the rewrite rules that onnxscript has for ONNX Runtime."""
+
+from __future__ import annotations
+
+import warnings
+
+import onnx_ir as ir
+
+from compressor.passes.engines.workshop import EngineRefusal
+
+
+def optimize(model: ir.Model, heads: int, width: int) -> ir.Model:
+    """Fuse a copy of `model`; `heads` and `width` are not needed here.
+
+    Raises:
+        EngineRefusal: there is nothing to be had.
+    """
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort
+
+    copy = model.clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            result: ir.Model = optimize_for_ort(copy)[0]
+        except Exception as error:  # rules of others over graphs of others: anything can be raised
+            raise EngineRefusal(f"failed: {error!r:.200}") from error
+    return result
