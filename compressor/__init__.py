@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compressor.errors import CompressorError, ModelError, OptionError, OutputError
-    from compressor.pipeline import compress
+    from compressor.pipeline import compress, compress_together
     from compressor.recipe import Recipe
-    from compressor.report import Report
+    from compressor.report import Report, SetReport
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,9 @@ _HOMES = {
     "OutputError": "compressor.errors",
     "Recipe": "compressor.recipe",
     "Report": "compressor.report",
+    "SetReport": "compressor.report",
     "compress": "compressor.pipeline",
+    "compress_together": "compressor.pipeline",
 }
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "OutputError",
     "Recipe",
     "Report",
+    "SetReport",
     "__version__",
     "compress",
+    "compress_together",
 ]
 
 

@@ -232,3 +232,27 @@ class Report:
     def is_verified(self) -> bool:
         """Every step was run and none broke its claim."""
         return all(s.fidelity is not None and s.outcome is not Outcome.ROLLED_BACK for s in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetReport:
+    """What one run found out about models that belong together.
+
+    Attributes:
+        reports: one a model, in the order given; sizes in it are those of the model written alone.
+        files: the models written, then the data file they share.
+        original_bytes: all source files together, a data file that several read counted once.
+        total_bytes: all files written together.
+        shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.
+    """
+
+    reports: tuple[Report, ...]
+    files: tuple[Path, ...]
+    original_bytes: int
+    total_bytes: int
+    shared_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the whole set is."""
+        return self.original_bytes / max(1, self.total_bytes)

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
+from compressor.chain import tolerance_for
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.model.load import load
@@ -19,7 +20,6 @@ from compressor.model.skeleton import to_skeleton
 from compressor.model.tensors import all_tensors
 from compressor.passes.contract import Claim, Pass
 from compressor.passes.tied import WORTH_TYING
-from compressor.pipeline import tolerance_for
 from compressor.recipe import PASSES
 from compressor.report import Fidelity
 

@@ -1,0 +1,161 @@
+"""Take a model through passes: measure after every one, hold it to its claim, keep or roll back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from compressor.evaluation.contract import Refusal
+from compressor.evaluation.judge import Judge, Verdict
+from compressor.model.size import measure
+from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.report import Outcome, Size, Step
+
+EQUIVALENCE_TOLERANCE = 1e-4
+"""Largest relative difference of a pass that claims equality up to rounding, for float32 and wider.
+
+A fused operator adds up the same float32 products in another order. Over the depth of a transformer that gives
+differences of 1e-7 to 1e-5 of the largest output; a wrong mask, scale or epsilon gives 1e-2 and more.
+"""
+
+HALF_TOLERANCE = 8 * 2.0**-10
+"""The same where weights are float16 or bfloat16: some roundings of 2^-10 each, still below what a wrong mask does."""
+
+Progress = Callable[[str], None]
+"""Told in a few words what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One result of a pass, measured."""
+
+    result: PassResult
+    size: Size
+    verdict: Verdict | None
+    broken: str
+
+
+class Chain:
+    """The model as it passes through the recipe, and what is known of it so far."""
+
+    def __init__(self, *, model: ir.Model, original: Size, judge: Judge | None, tell: Progress) -> None:
+        self.model = model
+        self.original = original
+        self.steps: list[Step] = []
+        self._size = measure(model)
+        self._verdict: Verdict | None = None
+        self._judge = judge
+        self._tell = tell
+        self._tolerance = tolerance_for(original)
+
+    def apply(self, step: Pass) -> None:
+        """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
+        self._tell(f"{step.name}")
+        broken: list[_Trial] = []
+        started = time.perf_counter()
+        for result in step.alternatives(self.model.clone()):
+            seconds = time.perf_counter() - started
+            trial = self._try(step, result)
+            if not trial.broken:
+                self._keep(step, trial, seconds, broken)
+                return
+            broken.append(trial)
+            started = time.perf_counter()
+        self._roll_back(step, broken, time.perf_counter() - started)
+
+    def _try(self, step: Pass, result: PassResult) -> _Trial:
+        if not result.is_changed:
+            return _Trial(result, self._size, self._verdict, "")
+        size = measure(result.model)
+        if size.duplicate_bytes > self._size.duplicate_bytes:
+            more = size.duplicate_bytes - self._size.duplicate_bytes
+            return _Trial(result, size, None, f"it would store {more} bytes twice that were stored once")
+        if self._judge is None:
+            return _Trial(result, size, None, "")
+        self._tell(f"{step.name}: measuring")
+        verdict = self._judge.judge(result.model)
+        if isinstance(verdict, Refusal):
+            return _Trial(result, size, None, verdict.reason)
+        return _Trial(result, size, verdict, _broken_claim(step.claim, self._verdict, verdict, self._tolerance))
+
+    def _keep(self, step: Pass, trial: _Trial, seconds: float, broken: list[_Trial]) -> None:
+        if trial.result.is_changed:
+            self.model, self._size = trial.result.model, trial.size
+            self._verdict = trial.verdict
+        elif self._verdict is None and self._judge is not None:
+            verdict = self._judge.judge(self.model)
+            self._verdict = None if isinstance(verdict, Refusal) else verdict
+        notes = [f"{other.result.note or 'an attempt'} was withdrawn: {other.broken}" for other in broken]
+        self._add(
+            Step(
+                name=step.name,
+                outcome=Outcome.KEPT if trial.result.is_changed else Outcome.UNCHANGED,
+                size=self._size,
+                counts=trial.result.counts,
+                skipped=trial.result.skipped,
+                reason="; ".join([*filter(None, [trial.result.note]), *notes]),
+                seconds=seconds,
+            )
+        )
+
+    def _roll_back(self, step: Pass, broken: list[_Trial], seconds: float) -> None:
+        reason = "; ".join(dict.fromkeys(trial.broken for trial in broken)) or "the pass gave no result"
+        skipped = broken[0].result.skipped if broken else ()
+        self._add(
+            Step(
+                name=step.name, outcome=Outcome.ROLLED_BACK, size=self._size, skipped=skipped, reason=reason,
+                seconds=seconds,
+            )
+        )  # fmt: skip
+
+    def _add(self, step: Step) -> None:
+        verdict = self._verdict
+        if verdict is None:
+            self.steps.append(step)
+            return
+        figures = replace(
+            step,
+            fidelity=verdict.fidelity,
+            latency=verdict.latency,
+            original_latency=verdict.original_latency,
+        )
+        self.steps.append(figures)
+
+
+def tolerance_for(original: Size) -> float:
+    """Largest relative difference that rounding alone may cause in a model with these weights."""
+    is_half = not original.weight_bytes.keys().isdisjoint(("FLOAT16", "BFLOAT16"))
+    return HALF_TOLERANCE if is_half else EQUIVALENCE_TOLERANCE
+
+
+def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict, tolerance: float) -> str:
+    """What a pass promised and did not keep, measured against the original; empty where it kept its word.
+
+    After a lossy pass the original's outputs are no longer there to be met. Then an exact pass must leave every figure
+    as it was. An equivalent one may not do more harm than the lossy pass did: another rounding of an activation can
+    move it into the next step of its int8 scale, which is as much as quantization itself can move it.
+    """
+    is_first_change = before is None or before.fidelity.is_bit_identical
+    if claim is Claim.EXACT:
+        kept = (
+            after.fidelity.is_bit_identical
+            if is_first_change
+            else before is not None and after.fidelity == before.fidelity
+        )
+        return "" if kept else _difference("outputs that are the same to the last bit", after)
+    if claim is Claim.LOSSY:
+        return ""
+    earlier = 0.0 if before is None else before.fidelity.worst_max_rel
+    allowed = tolerance if earlier <= tolerance else 2 * earlier
+    if after.fidelity.worst_max_rel <= allowed:
+        return ""
+    return _difference(f"a relative difference of at most {allowed:.1e}", after)
+
+
+def _difference(promised: str, after: Verdict) -> str:
+    worst = max(after.fidelity.outputs, key=lambda output: output.max_rel or 0.0)
+    found = f"{worst.max_rel:.1e}" if worst.max_rel is not None else "other values"
+    return f"it promises {promised}, output {worst.name!r} differs by {found}"
