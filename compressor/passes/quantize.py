@@ -20,6 +20,7 @@ from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
+from compressor.passes.quantization.recognition import describe_quantization
 from compressor.passes.quantization.role import IntegerWeight
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
@@ -53,9 +54,9 @@ class QuantizeDynamic(Pass):
     def run(self, model: ir.Model) -> PassResult:
         """Quantize `model` in place; nothing is computed here but scales, integers come when the model is written."""
         weights = list(find_float_weights(model, max(1, self.min_elements)))
-        operators = _quantized_operators(model)
-        if operators:
-            reason = f"is quantized already ({operators}); left as it is"
+        found = describe_quantization(model)
+        if found:
+            reason = f"is quantized already ({found}); left as it is"
             return PassResult(
                 model=model, skipped=(Skip(candidate="model", reason=reason, weight_bytes=_bytes(weights)),)
             )
@@ -87,24 +88,6 @@ class QuantizeDynamic(Pass):
             first = f"it came with {DYNAMIC_QUANTIZE_OPSET}"
             return f"opset {oldest} has no DynamicQuantizeLinear ({first}): weights are int8 in the file, float in use"
         return ""
-
-
-_QUANTIZED = {
-    ("", "QuantizeLinear"), ("", "DequantizeLinear"), ("", "DynamicQuantizeLinear"), ("", "MatMulInteger"),
-    ("", "ConvInteger"), ("", "QLinearMatMul"), ("", "QLinearConv"), ("com.microsoft", "DequantizeLinear"),
-    ("com.microsoft", "QuantizeLinear"), ("com.microsoft", "DynamicQuantizeMatMul"),
-    ("com.microsoft", "MatMulIntegerToFloat"), ("com.microsoft", "MatMulNBits"), ("com.microsoft", "MatMulBnb4"),
-    ("com.microsoft", "QAttention"), ("com.microsoft", "QGemm"), ("com.microsoft", "DynamicQuantizeLSTM"),
-    ("com.microsoft", "GatherBlockQuantized"), ("com.microsoft", "QEmbedLayerNormalization"),
-}  # fmt: skip
-"""Operators that only a quantized model has."""
-
-
-def _quantized_operators(model: ir.Model) -> str:
-    found = Counter(
-        node.op_type for graph in all_graphs(model) for node in graph if (node.domain, node.op_type) in _QUANTIZED
-    )
-    return ", ".join(f"{count} {op_type}" for op_type, count in sorted(found.items()))
 
 
 def _bytes(weights: Iterable[FloatWeight]) -> int:

@@ -112,8 +112,7 @@ def test_running_twice_changes_nothing_the_second_time(body: str, options: dict[
     twice = QuantizeDynamic(min_elements=1, **options).run(once.model)
     assert not twice.is_changed
     assert "quantized already" in twice.skipped[0].reason
-    feeds = {"x": normal(8, 500, seed=1), "i": np.arange(8)}
-    assert_near(model, twice, **{name: feeds[name] for name in ("x", "i")})
+    assert_near(model, twice, x=normal(8, 500, seed=1), i=np.arange(8))
 
 
 def test_bytes_that_are_data_do_not_make_a_model_quantized() -> None:
