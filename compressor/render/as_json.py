@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 
+from compressor.render.findings import steps_with_sizes_before
 from compressor.report import SCHEMA_VERSION, Report
 
 MARK = '"schema_version"'
@@ -24,13 +25,12 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 def report_as_dict(report: Report) -> dict[str, Json]:
     """Turn the report of a run into plain data, with the change of size each step made."""
     facts = facts_as_dict("compress", report)
-    before = report.original.total_bytes
+    original = report.original.total_bytes
     steps: list[Json] = []
-    for step in report.steps:
-        after = step.size.total_bytes
+    for step, size_before in steps_with_sizes_before(report.original, report.steps):
+        before, after = size_before.total_bytes, step.size.total_bytes
         change = {"bytes": after - before, "share": (after - before) / max(1, before)}
-        steps.append({**_fields(step), "change": _plain(change), "ratio": report.original.total_bytes / max(1, after)})
-        before = after
+        steps.append({**_fields(step), "change": _plain(change), "ratio": original / max(1, after)})
     return {**facts, "steps": steps}
 
 

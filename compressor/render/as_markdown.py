@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compressor.render import figures
-from compressor.render.findings import closing, counts_of, drift_of, time_of, timing_of
-from compressor.report import Latency, Outcome, Report, Step
+from compressor.render.findings import closing, counts_of, drift_of, steps_with_sizes_before, time_of, timing_of
+from compressor.report import Latency, Outcome, Report, Size, Step
 
 MARK = "<!-- compressor report -->"
 """First line of every report; Markdown does not show it, and it tells our files from others."""
@@ -17,7 +17,10 @@ _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#~"})
 def report_as_markdown(report: Report) -> str:
     """Write a table with a row a pass, what each did, the warnings and the closing sentences."""
     header = ("model after", "size", "ratio", "drift", "one run (speed-up)", "what was done")
-    rows = [_original_row(report), *(_row(step, report) for step in report.steps)]
+    rows = [
+        _original_row(report),
+        *(_row(step, before, report) for step, before in steps_with_sizes_before(report.original, report.steps)),
+    ]
     parts = [
         f"**{_plain(report.source.name)}**",
         "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, rows)]),
@@ -32,7 +35,7 @@ def _original_row(report: Report) -> Sequence[str]:
     return ("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
 
 
-def _row(step: Step, report: Report) -> Sequence[str]:
+def _row(step: Step, before: Size, report: Report) -> Sequence[str]:
     left = f"; {figures.plural(len(step.skipped), 'candidate')} left alone" if step.skipped else ""
     name = f"{step.name} (rolled back)" if step.outcome is Outcome.ROLLED_BACK else step.name
     return (
@@ -41,7 +44,7 @@ def _row(step: Step, report: Report) -> Sequence[str]:
         f"{figures.times(report.original.total_bytes / max(1, step.size.total_bytes))}x",
         ", ".join(drift_of(step.fidelity)),
         " ".join(time_of(step)),
-        _plain(counts_of(step) + left),
+        _plain(counts_of(step, before) + left),
     )
 
 

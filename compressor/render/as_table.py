@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from compressor.render import figures
-from compressor.render.findings import SkipGroup, closing, counts_of, drift_of, group_skips, time_of, timing_of
+from compressor.render.findings import (
+    SkipGroup,
+    closing,
+    counts_of,
+    drift_of,
+    group_skips,
+    steps_with_sizes_before,
+    time_of,
+    timing_of,
+)
 from compressor.render.terminal import unwrapped
 from compressor.report import Host, Latency, Outcome, Report, Size, Step
 
@@ -22,7 +31,9 @@ REASONS_SHOWN = 6
 def report_as_table(report: Report, *, verbose: bool = False) -> RenderableType:
     """Lay out `report`; `verbose` unfolds every candidate that was left alone and the host's versions."""
     parts: list[RenderableType] = [_table(report), _legend(report, verbose)]
-    parts += [_step_notes(step, verbose) for step in report.steps]
+    parts += [
+        _step_notes(step, before, verbose) for step, before in steps_with_sizes_before(report.original, report.steps)
+    ]
     parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
     return Group(
         _heading(report), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(closing(report), style="bold")
@@ -62,10 +73,8 @@ def _table(report: Report) -> Table:
     table.add_column("one run", justify="right")
     table.add_column("pass", justify="right")
     table.add_row("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
-    before = report.original
-    for step in report.steps:
+    for step, before in steps_with_sizes_before(report.original, report.steps):
         table.add_row(*_row(step, before, report.original))
-        before = step.size
     return table
 
 
@@ -96,9 +105,9 @@ def _legend(report: Report, verbose: bool) -> Text:
     return Text("\n".join(lines), style="dim")
 
 
-def _step_notes(step: Step, verbose: bool) -> RenderableType:
+def _step_notes(step: Step, before: Size, verbose: bool) -> RenderableType:
     style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
-    said = Text.assemble((f"{figures.printable(step.name)}: ", "bold"), (counts_of(step), style))
+    said = Text.assemble((f"{figures.printable(step.name)}: ", "bold"), (counts_of(step, before), style))
     return Group(said, *left_alone(step, verbose=verbose))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from compressor.render import figures
-from compressor.report import Fidelity, Outcome, Report, Skip, Step
+from compressor.report import Fidelity, Outcome, Report, Size, Skip, Step
 
 _VARIABLE = re.compile(r"('[^']*'|\d[\d,.]*(?:e[+-]?\d+)?(?<![,.]))")
 """What may differ between two spellings of one reason: a quoted name or a number."""
@@ -47,14 +47,24 @@ def group_skips(skips: Iterable[Skip]) -> tuple[SkipGroup, ...]:
     return tuple(sorted(groups, key=lambda group: (-group.weight_bytes, -len(group.skips), group.reason)))
 
 
-def counts_of(step: Step) -> str:
-    """Say what a pass did: its counts as facts, or that it found nothing, or why it was undone."""
+def steps_with_sizes_before(original: Size, steps: Iterable[Step]) -> Iterator[tuple[Step, Size]]:
+    """Pair each step with the size of the model that it was given."""
+    before = original
+    for step in steps:
+        yield step, before
+        before = step.size
+
+
+def counts_of(step: Step, before: Size) -> str:
+    """Say what a pass did to a model of size `before`: counts as facts, nothing found, or why it was undone."""
     facts = ", ".join(figures.count_as_fact(name, count) for name, count in step.counts.items())
     if step.outcome is Outcome.ROLLED_BACK:
         undone = f"rolled back ({facts} undone)" if facts else "rolled back"
         return f"{undone}: {figures.printable(step.reason)}" if step.reason else undone
     if step.outcome is Outcome.UNCHANGED and not facts:
         facts = "nothing to do"
+        if step.size.total_bytes != before.total_bytes:
+            facts += " (writing the file anew makes the difference in size)"
     return f"{facts}; {figures.printable(step.reason)}" if step.reason else facts
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render import figures
 from compressor.render.as_table import left_alone
-from compressor.render.findings import counts_of
+from compressor.render.findings import counts_of, steps_with_sizes_before
 from compressor.render.terminal import unwrapped
 
 ROWS_SHOWN = 8
@@ -137,15 +137,13 @@ def _group_line(group: DuplicateGroup, rows: int | None) -> str:
 
 
 def _forecast(inspection: Inspection, verbose: bool) -> RenderableType:
-    before = inspection.size.total_bytes
     lines: list[RenderableType] = []
-    for step in inspection.forecast:
-        after = step.size.total_bytes
-        change = f"{figures.size_change(before, after)}, {figures.relative_change(before, after)}"
-        lines.append(Text.assemble((f"{figures.printable(step.name)}: ", "bold"), f"{figures.size(after)} ({change})"))
-        lines.append(Padding(Text(counts_of(step)), (0, 0, 0, 2)))
+    for step, before in steps_with_sizes_before(inspection.size, inspection.forecast):
+        old, new = before.total_bytes, step.size.total_bytes
+        change = f"{figures.size_change(old, new)}, {figures.relative_change(old, new)}"
+        lines.append(Text.assemble((f"{figures.printable(step.name)}: ", "bold"), f"{figures.size(new)} ({change})"))
+        lines.append(Padding(Text(counts_of(step, before)), (0, 0, 0, 2)))
         lines += left_alone(step, verbose=verbose)
-        before = after
     return Group(*lines)
 
 

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compressor.render.findings import closing, counts_of, drift_of, group_skips, samples_of, time_of, timing_of
+from compressor.render.findings import (
+    closing,
+    counts_of,
+    drift_of,
+    group_skips,
+    samples_of,
+    steps_with_sizes_before,
+    time_of,
+    timing_of,
+)
 from compressor.report import Fidelity, Outcome, Report, Size, Skip, Step
 
 
@@ -35,9 +44,17 @@ def test_keeps_different_reasons_apart_and_puts_the_heaviest_first() -> None:
 
 
 def test_counts_read_as_facts_and_an_idle_pass_says_so(report: Report) -> None:
-    assert counts_of(report.steps[0]) == "77 initializers merged"
-    assert counts_of(replace(report.steps[0], counts={}, outcome=Outcome.UNCHANGED)) == "nothing to do"
-    assert counts_of(report.steps[1]).startswith("rolled back: it promises")
+    first, second, _ = report.steps
+    idle = replace(first, counts={}, outcome=Outcome.UNCHANGED)
+    assert counts_of(first, report.original) == "77 initializers merged"
+    assert counts_of(idle, first.size) == "nothing to do"
+    assert counts_of(idle, report.original) == "nothing to do (writing the file anew makes the difference in size)"
+    assert counts_of(second, first.size).startswith("rolled back: it promises")
+
+
+def test_pairs_each_step_with_the_size_before_it(report: Report) -> None:
+    sizes = [before.total_bytes for _, before in steps_with_sizes_before(report.original, report.steps)]
+    assert sizes == [358_548_619, 47_200_000, 47_200_000]
 
 
 def test_drift_names_only_what_was_measured(report: Report) -> None:
@@ -103,7 +120,7 @@ def test_notes_follow_the_counts() -> None:
         counts={"attention_fused": 12},
         reason="own rules",
     )
-    assert counts_of(step) == "12 attention fused; own rules"
+    assert counts_of(step, step.size) == "12 attention fused; own rules"
 
 
 def test_a_speed_up_is_named_only_where_the_original_was_timed_in_turns(report: Report) -> None:
