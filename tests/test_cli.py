@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 import compressor
 from compressor import pipeline
 from compressor.cli import ExitCode, app, default_output
+from compressor.comparison import DEFAULT_ATOL
 from compressor.errors import ModelError
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Report
@@ -227,6 +228,11 @@ def test_compare_ends_with_0_or_1(model: Path, tmp_path: Path) -> None:
     assert (strict.exit_code, loose.exit_code) == (ExitCode.BROKEN, ExitCode.DONE)
     assert "NOT VALID" in strict.stdout
     assert "Valid" in loose.stdout
+
+
+def test_compare_states_the_librarys_default_tolerance(model: Path) -> None:
+    assert json.loads(run("compare", model, model, "--json", "-").stdout)["atol"] == DEFAULT_ATOL
+    assert f"[default: {DEFAULT_ATOL}]" in run("compare", "--help").stdout
 
 
 def test_compare_as_json(model: Path) -> None:
