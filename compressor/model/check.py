@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -142,6 +143,7 @@ def check_structure(model: onnx.ModelProto) -> None:
         raise ModelError("holds no graph, so it is not an ONNX model")
     if not model.opset_import:
         raise ModelError("imports no opset; export it again")
+    _check_texts(model)
     _check_functions(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -151,6 +153,19 @@ def check_structure(model: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"is not a valid ONNX model: {' '.join(lines)[:400]}") from error
+
+
+def _check_texts(model: onnx.ModelProto) -> None:
+    """Refuse names that are not UTF-8: protobuf's Python reader gives them as bytes, which nothing expects."""
+    waiting: list[Any] = [model]  # messages of any type: protobuf's classes share no typed way through their fields
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                waiting.extend((value,) if hasattr(value, "ListFields") else value)
+            elif field.type == field.TYPE_STRING:
+                for text in value if not isinstance(value, (str, bytes)) else (value,):
+                    if isinstance(text, bytes):
+                        raise ModelError(f"is damaged: {field.full_name} {text[:40]!r} is not UTF-8; download it again")
 
 
 def _make_checkable(copy: onnx.ModelProto) -> None:

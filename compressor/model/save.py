@@ -42,7 +42,7 @@ def check_output(out: Path, model: ir.Model, *, overwrite: bool) -> None:
     for file in facts.files if facts else ():
         if file.is_same_file(out):
             raise OutputError(f"{out}: is the input (or its data file), which is never written; choose another output")
-    if out.exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:
         raise OutputError(f"{out}: exists; choose another output, or allow overwriting it (--force)")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: the folder {folder} is not writable")
@@ -57,7 +57,7 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
     Args:
         model: what to write.
         out: path of the ``.onnx`` file.
-        overwrite: replace an existing `out`; its mode is kept.
+        overwrite: replace an existing `out`; its mode is kept. A link is replaced, not written through.
         progress: told how far it is.
 
     Returns:
@@ -76,7 +76,7 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
 
 
 def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tuple[Path, ...]:
-    replaced = _own_data_files(out)
+    replaces = out.exists()
     mode = mode_for(out)
     tell = _Meter(progress, layout.total_bytes)
     if layout.is_embedded:
@@ -84,7 +84,10 @@ def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tu
             write_pieces(file, layout.main_file(""), layout.weights, tell.add)
             finish_file(file, mode)
             verify_written(path, model)
-            path.replace(out)
+            with _publishing(out):
+                path.replace(out)
+                if replaces:
+                    _remove_stale(out, model, keep=())
         written: tuple[Path, ...] = (out,)
     else:
         with temporary_file(out) as (data_path, data_file), temporary_file(out) as (path, file):
@@ -92,21 +95,57 @@ def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tu
             write_pieces(file, layout.main_file(data.name), layout.weights, tell.add)
             finish_file(data_file, mode)
             finish_file(file, mode)
-            is_new = not data.exists()
-            data_path.replace(data)
-            try:
-                verify_written(path, model)
-                path.replace(out)
-            except BaseException:
-                if is_new:
-                    data.unlink(missing_ok=True)
-                raise
+            with _publishing(out):
+                _publish(path, out, data_path, data, model)
+                if replaces:
+                    _remove_stale(out, model, keep=(data,))
         written = (out, data)
-    flush_folder(out.parent)
-    for stale in replaced:
-        if stale not in written:
-            stale.unlink(missing_ok=True)
     return written
+
+
+def _publish(path: Path, out: Path, data_path: Path, data: Path, model: ir.Model) -> None:
+    """Give both files their names, the data file first."""
+    is_new = not data.exists()
+    data_path.replace(data)
+    try:
+        verify_written(path, model)
+        path.replace(out)
+    except BaseException:
+        if is_new:
+            data.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _publishing(out: Path) -> Iterator[None]:
+    """Let no other run on this folder give or remove names meanwhile, and flush the names at the end.
+
+    Without it, a run could remove as stale the data file that another has just written and not yet named in `out`.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(out.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        with suppress(OSError):  # nor this; the names are given, only a power cut could still undo it
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(out: Path, model: ir.Model, *, keep: tuple[Path, ...]) -> None:
+    """Remove the data files of what `out` was before, except one that `model` itself is read from."""
+    facts = carried(model)
+    files = facts.files if facts else ()
+    for path in _own_data_files(out):
+        if path not in keep and not any(file.is_same_file(path) for file in files):
+            with suppress(OSError):  # the result is whole without it
+                path.unlink(missing_ok=True)
 
 
 class _Meter:
@@ -174,7 +213,7 @@ def verify_written(path: Path, model: ir.Model) -> None:
     try:
         written = load(path)
     except ModelError as error:
-        raise AssertionError(f"the result cannot be read back: {error}") from error
+        raise OutputError(f"the result cannot be read back from the disk: {error}; nothing was left behind") from error
     before, after = carried(model), carried(written)
     if before is not None and after is not None and _interface(before) != _interface(after):
         raise AssertionError("the result has another interface than the source")
@@ -225,8 +264,6 @@ def remove_abandoned(out: Path) -> None:
 def _own_data_files(out: Path) -> list[Path]:
     """Data files that earlier saves to `out` wrote."""
     pattern = re.compile(re.escape(f"{out.name}-") + rf"[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
-    if not out.exists():
-        return []
     return [path for path in out.parent.iterdir() if pattern.fullmatch(path.name)]
 
 

@@ -40,6 +40,12 @@ def text(body: str) -> onnx.ModelProto:
     return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {body}')
 
 
+def of_bytes() -> bytes:
+    """A model in which a node's input is no UTF-8."""
+    whole: bytes = text("g (float[n] x) => (float[n] y) { y = Relu(x)\n z = Relu(NAME) }").SerializeToString()
+    return whole.replace(b"NAME", b"NA\xffE")
+
+
 OTHER_FORMATS = {
     "nothing": (b"", "is empty"),
     "web page": (b"<!DOCTYPE html><html>404</html>", "web page"),
@@ -53,6 +59,7 @@ OTHER_FORMATS = {
     "text": (b"hello, this is no model\n" * 50, "not"),
     "zeros": (bytes(4096), "not"),
     "random": (np.random.default_rng(0).bytes(4096), "not"),
+    "name that is no text": (of_bytes(), "is not UTF-8"),
     "all ones": (b"\xff" * 4096, "not"),
     "an empty message in a message": (b"\x3a\x00", ""),
 }
