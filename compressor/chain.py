@@ -70,6 +70,11 @@ class Chain:
         if not result.is_changed:
             return _Trial(result, self._size, self._verdict, "")
         size = measure(result.model)
+        if size.total_bytes > self._size.total_bytes and step.claim is not Claim.EQUIVALENT:
+            more = size.total_bytes - self._size.total_bytes
+            note = f"left as it was: the result would be {more} bytes larger"
+            unchanged = PassResult(model=self.model, skipped=result.skipped, note=note)
+            return _Trial(unchanged, self._size, self._verdict, "")
         if size.duplicate_bytes > self._size.duplicate_bytes:
             more = size.duplicate_bytes - self._size.duplicate_bytes
             return _Trial(result, size, None, f"it would store {more} bytes twice that were stored once")

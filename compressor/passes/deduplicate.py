@@ -15,6 +15,12 @@ from compressor.passes.scope import Scope, Weight, scopes
 from compressor.passes.tied import tie_weights
 from compressor.report import Skip
 
+CONSTANT_NODE = 32
+"""Bytes that a Constant node takes besides its tensor and its names."""
+
+WORTH_MOVING = 64
+"""Bytes to be saved from which copies in inner graphs are worth an initializer, with a name, in the graph around."""
+
 
 @dataclass(frozen=True)
 class DeduplicateInitializers(Pass):
@@ -63,14 +69,25 @@ def merge_small_constants(model: ir.Model, *, at_most: int) -> Counter[str]:
     return counts
 
 
+def _gain(weight: Weight, kept: ir.Value) -> int:
+    """Bytes saved when readers of `weight` name `kept` instead: a scalar can be worth less than a longer name."""
+    own, other = len(weight.value.name or ""), len(kept.name or "")
+    node = weight.held.node
+    around = 0 if node is None else len(node.name or "") + CONSTANT_NODE
+    return tensor_bytes(weight.tensor) + own + around - len(weight.value.uses()) * (other - own)
+
+
 def _merge(scope: Scope, weights: list[Weight]) -> None:
     for group in equal_groups(weights, lambda weight: weight.tensor):
         free = [weight for weight in group if scope.is_free(weight)]
-        if len(free) < 2:
+        best = min(free, key=scope.rank, default=None)
+        if best is None or len(free) < 2:
             continue
-        kept = scope.make_visible(min(free, key=scope.rank))
+        if best.held.graph is not scope.root and sum(_gain(other, best.value) for other in free[1:]) < WORTH_MOVING:
+            continue
+        kept = scope.make_visible(best)
         for weight in free:
-            if weight.value is kept.value:
+            if weight.value is kept.value or _gain(weight, kept.value) <= 0:
                 continue
             reason = scope.obstacle(weight, kept)
             if reason:

@@ -79,11 +79,12 @@ class Scope:
     def _taken(self) -> set[str | None]:
         return {value.name for value in _values(self.root)} | self.inner_names
 
-    def rank(self, weight: Weight) -> tuple[bool, bool, bool, bool]:
-        """Smaller is better to keep: in the root, an output that must keep its name, hidden nowhere, an initializer."""
+    def rank(self, weight: Weight) -> tuple[bool, bool, bool, bool, int]:
+        """Smaller is better to keep: in the root, an output with its name, hidden nowhere, plain, of short name."""
         hidden = weight.value.name in self.inner_names
         is_output = weight.value.is_graph_output()
-        return (weight.held.graph is not self.root, not is_output, hidden, not weight.is_initializer)
+        name_length = len(weight.value.name or "")
+        return (weight.held.graph is not self.root, not is_output, hidden, not weight.is_initializer, name_length)
 
     def is_free(self, weight: Weight) -> bool:
         """Nobody outside can set this weight."""

@@ -42,7 +42,7 @@ def _candidates(scope: Scope) -> list[Weight]:
     ]
 
 
-def _preference(scope: Scope, weight: Weight) -> tuple[bool, ...]:
+def _preference(scope: Scope, weight: Weight) -> tuple[int, ...]:
     """Smaller is better to keep: a table that lookups read by row, then as :meth:`Scope.rank` says."""
     is_table = any(
         node.op_type == "Gather" and index == 0 and node.attributes.get_int("axis", 0) == 0

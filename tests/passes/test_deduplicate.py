@@ -204,12 +204,20 @@ def run_branches(model: onnx.ModelProto) -> list[bytes]:
 
 def test_moves_a_weight_of_two_branches_to_the_graph_around_them() -> None:
     before = parse(BRANCHES.replace("OUTER", "float[2] other = {7, 7}"))
+    for attribute in before.graph.node[0].attribute:
+        tensor = attribute.g.initializer[0]
+        tensor.CopyFrom(numpy_helper.from_array(np.ones((16, 2), np.float32), tensor.name))
     after, result = deduplicate(before)
     assert dict(result.counts) == {"initializers_merged": 2}
     branches = [attribute.g for attribute in after.graph.node[0].attribute]
     assert not any(branch.initializer for branch in branches)
     assert len(after.graph.initializer) == 2
     assert run_branches(before) == run_branches(after)
+
+
+def test_leaves_small_weights_of_two_branches_where_they_are() -> None:
+    _, result = deduplicate(parse(BRANCHES.replace("OUTER", "float[2] other = {7, 7}")))
+    assert not result.is_changed
 
 
 def test_reads_the_outer_weight_in_branches() -> None:
