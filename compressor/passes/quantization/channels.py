@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,27 +36,46 @@ class Channels:
 
     Attributes:
         peak: largest magnitude of each channel, of the weight's rank with size 1 along the axes measured over.
+        reach: what 127 steps must reach: the peak, or the largest sum of two neighbours where products saturate.
         total: sum of magnitudes of each channel, in the same shape.
         per_channel: elements in each channel.
     """
 
     peak: NDArray[np.float32]
+    reach: NDArray[np.float32]
     total: NDArray[np.float64]
     per_channel: int
 
 
-def measure_channels(tensor: ir.TensorProtocol, axes: frozenset[int]) -> Channels:
-    """Read `tensor` once, in blocks; a channel is one index along every one of `axes`."""
+def measure_channels(
+    tensor: ir.TensorProtocol, axes: frozenset[int], *, paired: Collection[int | None] = ()
+) -> Channels:
+    """Read `tensor` once, in blocks; a channel is one index along every one of `axes`.
+
+    Args:
+        tensor: the weight.
+        axes: the axes of channels.
+        paired: axes that int8 products sum over; None for one that cannot be traced back. x86 processors without VNNI
+            add the products of elements 2k and 2k + 1 (uint8 x int8) in 16 bits, which hold 255 x 128: where the
+            magnitudes of no two such neighbours exceed 128 steps, nothing saturates, on any processor.
+    """
     shape = tuple(tensor.shape.numpy())
     small = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
     over = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    peak, total = np.zeros(small, np.float32), np.zeros(small, np.float64)
-    for region, magnitudes in _magnitudes(tensor):
-        at = _along(region, axes)
-        np.maximum(peak[at], magnitudes.max(axis=over, keepdims=True), out=peak[at])
-        with np.errstate(over="ignore", invalid="ignore"):
-            total[at] += magnitudes.sum(axis=over, keepdims=True)
-    return Channels(peak, total, math.prod(shape) // max(1, math.prod(small)))
+    lost = not axes.isdisjoint(axis for axis in paired if axis is not None) or None in paired
+    traced = [axis for axis in paired if axis is not None and axis not in axes]
+    peak, reach, total = np.zeros(small, np.float32), np.zeros(small, np.float32), np.zeros(small, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for region, block in _magnitudes(tensor):
+            at = _along(region, axes)
+            largest = block.max(axis=over, keepdims=True)
+            np.maximum(peak[at], largest, out=peak[at])
+            np.maximum(reach[at], 2 * largest if lost else largest, out=reach[at])
+            for axis in traced:
+                sums = _neighbour_sums(block, axis, region[axis], shape[axis])
+                np.maximum(reach[at], sums.max(axis=over, keepdims=True), out=reach[at])
+            total[at] += block.sum(axis=over, keepdims=True)
+    return Channels(peak, reach, total, math.prod(shape) // max(1, math.prod(small)))
 
 
 def unfit_reason(tensor: ir.TensorProtocol, channels: Channels, axes: frozenset[int], *, scaled: frozenset[int]) -> str:
@@ -90,10 +109,10 @@ def unfit_reason(tensor: ir.TensorProtocol, channels: Channels, axes: frozenset[
 def scales_for(channels: Channels, scaled: frozenset[int]) -> NDArray[np.float32]:
     """Value of one integer step, for each index along the `scaled` axes."""
     shared = tuple(axis for axis in range(channels.peak.ndim) if axis not in scaled)
-    peak = channels.peak.max(axis=shared, keepdims=True)
+    reach = channels.reach.max(axis=shared, keepdims=True)
     # A channel of zeros gets any scale; one of denormal values becomes zeros, as on processors that flush them.
-    step = np.maximum(peak / np.float32(LEVELS), np.float32(_SMALLEST_NORMAL))
-    return np.asarray(np.where(peak == 0, np.float32(1), step), np.float32)
+    step = np.maximum(reach / np.float32(LEVELS), np.float32(_SMALLEST_NORMAL))
+    return np.asarray(np.where(reach == 0, np.float32(1), step), np.float32)
 
 
 def integer_blocks(
@@ -125,6 +144,16 @@ def _drowned(
     """
     others = (total - peak) / np.maximum(np.asarray(count) - 1, 1)
     return np.asarray((others < step / 2) & (total > peak))
+
+
+def _neighbour_sums(magnitudes: NDArray[Any], axis: int, part: slice, size: int) -> NDArray[Any]:
+    """Add the magnitudes of elements 2k and 2k + 1 along `axis`; twice each where the block may lack one of two."""
+    if part.start % 2 or (part.stop % 2 and part.stop < size):
+        return np.asarray(2 * magnitudes)
+    first, second = (magnitudes[(slice(None),) * axis + (slice(start, None, 2),)] for start in (0, 1))
+    sums: NDArray[Any] = first.copy()
+    sums[(slice(None),) * axis + (slice(0, second.shape[axis]),)] += second
+    return sums
 
 
 def _count_nonzero(tensor: ir.TensorProtocol, axes: frozenset[int]) -> NDArray[np.int64]:
@@ -160,8 +189,10 @@ def _regions(shape: tuple[int, ...], limit: int, start: int = 0) -> Iterator[Reg
     row = math.prod(shape[1:])
     if row <= limit:
         rest = tuple(slice(0, size) for size in shape[1:])
-        for first in range(0, shape[0], limit // row):
-            last = min(shape[0], first + limit // row)
+        step = limit // row
+        step -= step % 2 if step > 1 else 0  # neighbours stay together
+        for first in range(0, shape[0], step):
+            last = min(shape[0], first + step)
             yield (slice(first, last), *rest), start + first * row, start + last * row
         return
     for index in range(shape[0]):

@@ -103,11 +103,19 @@ class Edit:
         return node.outputs[0]
 
     def small_constant(self, home: ir.Graph | ir.Function, array: NDArray[Any], name: str) -> ir.Value:
-        """Hold a small array under a name like `name`, once for each content."""
-        key = (home, array.dtype, array.shape, array.tobytes())
-        if key not in self._operators:
-            self._operators[key] = self.constant(home, ir.tensor(np.ascontiguousarray(array), name=self.name(name)))
-        return self._operators[key]
+        """Hold a small array under a name like `name`, once for each content; another shape of it is a Reshape."""
+        content = (home, array.dtype, array.tobytes())
+        key = (*content, array.shape)
+        if key in self._operators:
+            return self._operators[key]
+        if content in self._operators and array.ndim:
+            shape = self.small_constant(home, np.array(array.shape, np.int64), f"{name}_shape")
+            value = self.append_to_start(home, "Reshape", [self._operators[content], shape], f"{name}_reshaped")
+        else:
+            value = self.constant(home, ir.tensor(np.ascontiguousarray(array), name=self.name(name)))
+            self._operators[content] = value
+        self._operators[key] = value
+        return value
 
     def append_to_start(
         self, home: ir.Graph | ir.Function, op_type: str, inputs: Sequence[ir.Value], name: str, to: int | None = None

@@ -32,6 +32,11 @@ class IntegerGemm(Role):
     def weight_types(self) -> frozenset[WeightType]:
         return product_types(self.use.index)
 
+    @property
+    def summed_axis(self) -> int | None:
+        node, index = self.use.node, self.use.index
+        return oriented(self.use.view, transposed=_flag(node, index)).innermost_source(1 - index)
+
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index
         seen, other = node.inputs[index], node.inputs[1 - index]

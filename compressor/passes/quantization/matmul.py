@@ -30,6 +30,10 @@ class IntegerMatMul(Role):
     def weight_types(self) -> frozenset[WeightType]:
         return product_types(self.use.index)
 
+    @property
+    def summed_axis(self) -> int | None:
+        return self.use.view.innermost_source(_inner_axis(self.use))
+
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index
         seen, other = node.inputs[index], node.inputs[1 - index]
@@ -47,8 +51,8 @@ def match_matmul(use: Use) -> Role | None:
     if use.node.op_type != "MatMul" or use.node.domain != "" or use.opset < DYNAMIC_QUANTIZE_OPSET:
         return None
     view, rank = use.view, len(use.view.shape)
-    inner, own = (rank - 1, rank - 2) if use.index == 0 else (max(rank - 2, 0), rank - 1)
-    if view.shape[inner] > LONGEST_INNER_AXIS:
+    own = rank - 2 if use.index == 0 else rank - 1
+    if view.shape[_inner_axis(use)] > LONGEST_INNER_AXIS:
         return None
     other_rank = rank_of(use.node.inputs[1 - use.index])
     # A vector on the other side takes an axis out of the result, and the scales' axes no longer line up with it.
@@ -57,6 +61,11 @@ def match_matmul(use: Use) -> Role | None:
     else:
         axes = view.stored_axes(*range(rank - 2), own)
     return IntegerMatMul(use, axes, axes)
+
+
+def _inner_axis(use: Use) -> int:
+    rank = len(use.view.shape)
+    return rank - 1 if use.index == 0 else max(rank - 2, 0)
 
 
 def product_types(index: int) -> frozenset[WeightType]:

@@ -12,14 +12,17 @@ class Scheme(Enum):
     """MatMul and Gemm multiply integers: activations are quantized per tensor at run time."""
 
     WEIGHT_ONLY = "weight-only"
-    """Integers in the file, float arithmetic: the same size, a far smaller error, no faster."""
+    """Integers in the file, float arithmetic: the same size, a far smaller error, no faster.
+
+    ONNX Runtime decodes the weights of products when it loads the model, so it needs as much memory as before.
+    """
 
 
 class WeightType(Enum):
     """How the weights of integer products are stored; both take one byte and mean the same values."""
 
     INT8 = "int8"
-    """Zero point 0: the fastest, but x86 processors without VNNI saturate sums of uint8 x int8 products."""
+    """Zero point 0: the fastest; scaled so that x86 processors without VNNI do not saturate either."""
 
     UINT8 = "uint8"
     """Zero point 128: exact on every processor, slower on most."""

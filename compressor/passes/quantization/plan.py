@@ -16,7 +16,7 @@ from compressor.passes.quantization.decoded import DecodedWeight, match_float_op
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
-from compressor.passes.quantization.options import Scheme
+from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.role import Role
 from compressor.passes.quantization.weights import FloatWeight, Use
 
@@ -55,6 +55,7 @@ class Plan:
     """A weight that will be stored in integers, with the scale of each of its channels."""
 
     draft: Draft
+    weight_type: WeightType
     scales: NDArray[np.float32]
 
     @property
@@ -83,12 +84,21 @@ def draft_weight(weight: FloatWeight, scheme: Scheme, exclude: Sequence[str]) ->
     return draft if _saved_bytes(draft) > 0 else "would not become smaller, with scales and operators added"
 
 
-def plan_weight(draft: Draft) -> Plan | str:
+def plan_weight(draft: Draft, wanted: WeightType) -> Plan | str:
     """Read the weight once, in blocks, and scale it, or say why int8 would not represent it."""
-    tensor = draft.weight.tensor
-    measured = measure_channels(tensor, draft.channels)
+    tensor, weight_type = draft.weight.tensor, _choose_type(draft, wanted)
+    products = [role for role in draft.roles if role.weight_types] if weight_type is WeightType.INT8 else []
+    measured = measure_channels(tensor, draft.channels, paired={role.summed_axis for role in products})
     reason = unfit_reason(tensor, measured, draft.channels, scaled=draft.scaled)
-    return reason or Plan(draft, scales_for(measured, draft.scaled))
+    return reason or Plan(draft, weight_type, scales_for(measured, draft.scaled))
+
+
+def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
+    """Take the type asked for where all integer products can; uint8, which all can, where one cannot."""
+    possible = [role.weight_types for role in draft.roles if role.weight_types]
+    if not possible:
+        return WeightType.INT8
+    return wanted if all(wanted in types for types in possible) else WeightType.UINT8
 
 
 def _standing_reason(weight: FloatWeight, exclude: Sequence[str]) -> str:

@@ -99,6 +99,11 @@ class Role(ABC):
         """Types that this use gets along with; empty where the choice makes no difference to it."""
         return frozenset()
 
+    @property
+    def summed_axis(self) -> int | None:
+        """The stored axis that neighbours along the sum of an integer product are neighbours on, where there is one."""
+        return None
+
     @abstractmethod
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         """Make the operator work with the integers."""

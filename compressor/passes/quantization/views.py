@@ -37,6 +37,13 @@ class View:
         """Stored axes that the seen `axes` are made of; an axis that cannot be traced back adds none."""
         return frozenset(source for axis in axes for source in self.sources[axis] or ())
 
+    def innermost_source(self, axis: int) -> int | None:
+        """The stored axis on which every two neighbours 2k and 2k + 1 along the seen `axis` are neighbours too."""
+        part = self.sources[axis]
+        if not part or (len(part) > 1 and self.stored[part[-1]] % 2):
+            return None
+        return part[-1]
+
     def transposed(self, permutation: tuple[int, ...]) -> View:
         """See the axes in another order."""
         shape = tuple(self.shape[p] for p in permutation)

@@ -37,6 +37,49 @@ def test_the_unsigned_form_is_the_signed_one_shifted() -> None:
     assert np.array_equal(signed.astype(np.int16) + 128, unsigned.astype(np.int16))
 
 
+PRODUCTS = {
+    "stored as used": ((64, 33), "y = MatMul(x, w)"),
+    "an odd sum": ((63, 33), "p = Constant<value_ints = [0, 0, 0, -1]>() z = Pad(x, p) y = MatMul(z, w)"),
+    "transposed": ((33, 64), "t = Transpose(w) y = MatMul(x, t)"),
+    "Gemm": ((33, 64), "y = Gemm<transB = 1>(x, w)"),
+    "merged": ((4, 16, 33), "s = Constant<value_ints = [64, 33]>() t = Reshape(w, s) y = MatMul(x, t)"),
+    "merged of odd parts": (
+        (3, 33, 21), "t = Transpose<perm = [0, 2, 1]>(w) s = Constant<value_ints = [63, 33]>() v = Reshape(t, s)"
+        " p = Constant<value_ints = [0, 0, 0, -1]>() z = Pad(x, p) y = MatMul(z, v)",
+    ),
+}  # fmt: skip
+"""Weights of a sum over 64 (or 63) elements, in the orders they may be stored in."""
+
+
+@pytest.mark.parametrize("limit", [1, 50, 100, 1 << 20])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_no_two_neighbours_of_a_sum_overflow_sixteen_bits(
+    name: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """255 x (|a| + |b|) fits 16 bits for every pair of int8 weights that a processor without VNNI adds up there."""
+    monkeypatch.setattr(channels, "_BLOCK_ELEMENTS", limit)
+    shape, nodes = PRODUCTS[name]
+    model = draw(f"g (float[N, 64] x) => (float[N, 33] y) {{ {nodes} }}", w=normal(*shape))
+    result = quantize(model)
+    assert result.counts["matmul_in_int8" if name != "Gemm" else "gemm_in_int8"] == 1
+    tensor = result.model.graph.initializers["w_int8"].const_value
+    assert tensor is not None
+    seen = tensor.numpy().astype(np.int64)
+    seen = seen.transpose(0, 2, 1).reshape(63, 33) if name == "merged of odd parts" else seen
+    seen = seen.T if name in ("transposed", "Gemm") else seen.reshape(-1, 33)
+    pairs = np.abs(seen[0::2]).copy()
+    pairs[: len(seen) // 2] += np.abs(seen[1::2])
+    assert pairs.max() <= 128
+    assert pairs.max() > 60, "more range given away than needed"
+
+
+def test_weights_that_are_not_multiplied_in_integers_use_the_whole_range() -> None:
+    model = draw("g (int64[A] i) => (float[A, 64] y) { y = Gather(w, i) }", w=normal(100, 64))
+    tensor = quantize(model).model.graph.initializers["w_int8"].const_value
+    assert tensor is not None
+    assert (np.abs(tensor.numpy().astype(np.int16)).max(axis=1) == 127).all()
+
+
 def spoiled(value: float) -> Array:
     w = normal(64, 32)
     w[3, 5] = value
