@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from compressor.errors import OptionError
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.passes.deduplicate import merge_small_constants
 from compressor.passes.fusions import (
@@ -22,6 +23,9 @@ from compressor.passes.fusions.graph_edit import CONTRIB, SMALL_CONSTANT, GraphE
 KINDS = ("attention", "gelu", "layer_normalization", "skip_layer_normalization")
 """What can be fused, and left out by name."""
 
+ENGINES = ("onnxscript", "onnxruntime", "onnxruntime_tools")
+"""Whom to ask for attention that the rules here leave (see `compressor.passes.engines.choice`)."""
+
 
 @dataclass(frozen=True)
 class FuseTransformer(Pass):
@@ -29,7 +33,7 @@ class FuseTransformer(Pass):
 
     Attributes:
         without: kinds (see `KINDS`) to leave as they are; none, since each is equal up to float rounding.
-        engines: other people's optimizers (see `compressor.passes.engines.choice`) to ask for attention that the rules
+        engines: other people's optimizers (see `ENGINES`) to ask for attention that the rules
             here leave; all of them, since their results are held to the same claim.
     """
 
@@ -37,7 +41,17 @@ class FuseTransformer(Pass):
     claim: ClassVar[Claim] = Claim.EQUIVALENT
 
     without: frozenset[str] = frozenset()
-    engines: tuple[str, ...] = ("onnxscript", "onnxruntime", "onnxruntime_tools")
+    engines: tuple[str, ...] = ENGINES
+
+    def __post_init__(self) -> None:
+        """Refuse what is not there.
+
+        Raises:
+            OptionError: `without` or `engines` holds an unknown name.
+        """
+        for option, known in (("without", KINDS), ("engines", ENGINES)):
+            for name in sorted(set(getattr(self, option)) - set(known)):
+                raise OptionError(f"fuse: {option} has no {name!r}; choose from {', '.join(known)}")
 
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything the rules here can, in one walk per kind of operator."""

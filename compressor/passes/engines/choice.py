@@ -11,9 +11,10 @@ from compressor.model.size import measure
 from compressor.passes.contract import Pass, PassResult
 from compressor.passes.engines import onnxruntime_optimizer, onnxruntime_tools_optimizer, onnxscript_fusions
 from compressor.passes.engines.workshop import LARGEST_NEW, EngineRefusal
-from compressor.passes.fusions.graph_edit import CONTRIB, place_of
+from compressor.passes.fusions.attention_operands import scored
+from compressor.passes.fusions.attention_scores import NotAttention, NotFusable, scores_before
+from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import tensor_of
-from compressor.passes.fusions.multi_head_attention import heads_and_width
 from compressor.report import Skip
 
 Engine = Callable[[ir.Model, int, int], ir.Model]
@@ -57,7 +58,7 @@ def fuse_more(
         return None, ()
     best, refusals = None, []
     most = _attention_count(own.model)
-    heads, width = heads_and_width(model)
+    heads, width = _heads_and_width(model)
     for name in engines:
         try:
             result = rules.run(ENGINES[name](model, heads, width))
@@ -72,6 +73,21 @@ def fuse_more(
         counts = {**result.counts, "attention_fused": count - _attention_count(model)}
         best, most = replace(result, counts=counts, note=f"attention fused by {name}"), count
     return best, tuple(refusals)
+
+
+def _heads_and_width(model: ir.Model) -> tuple[int, int]:
+    """Number of heads and features of the first attention whose query shows them; zeros where none does."""
+    edit = GraphEdit(model.clone())
+    for softmax in edit.nodes("Softmax"):
+        try:
+            assert softmax.inputs[0] is not None
+            queries, _ = scored(edit, scores_before(edit.facts, softmax.inputs[0]).product)
+        except (NotFusable, NotAttention):
+            continue
+        if queries:
+            heads = max(queries)
+            return heads, heads * (queries[heads].size.number or 0)
+    return 0, 0
 
 
 def _attention_count(model: ir.Model) -> int:

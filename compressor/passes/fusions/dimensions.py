@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import zip_longest
 
 Monomial = tuple[str, ...]
 
@@ -86,6 +87,18 @@ def broadcast(left: Size, right: Size) -> Size:
     if right.number is not None:
         return right
     return Size.of(f"max({', '.join(sorted((str(left), str(right))))})")
+
+
+def broadcast_shapes(shapes: Sequence[tuple[Size, ...] | None]) -> tuple[Size, ...] | None:
+    """The shape of several tensors combined element by element."""
+    if any(shape is None for shape in shapes):
+        return None
+    result: tuple[Size, ...] = ()
+    for shape in shapes:
+        assert shape is not None
+        pairs = zip_longest(reversed(result), reversed(shape), fillvalue=ONE)
+        result = tuple(reversed([broadcast(left, right) for left, right in pairs]))
+    return result
 
 
 def _collect(terms: list[tuple[Monomial, int]]) -> Size:

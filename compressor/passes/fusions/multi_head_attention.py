@@ -299,18 +299,3 @@ def _lies_between_products(softmax: ir.Node) -> bool:
 def _is_product(node: ir.Node) -> bool:
     computed = [value for value in node.inputs if value is not None and tensor_of(value) is None]
     return is_operator(node, "MatMul", "Einsum") and len(computed) == 2
-
-
-def heads_and_width(model: ir.Model) -> tuple[int, int]:
-    """Number of heads and features of the first attention whose query shows them; zeros where none does."""
-    edit = GraphEdit(model.clone())
-    for softmax in edit.nodes("Softmax"):
-        try:
-            assert softmax.inputs[0] is not None
-            queries, _ = scored(edit, scores_before(edit.facts, softmax.inputs[0]).product)
-        except (NotFusable, NotAttention):
-            continue
-        if queries:
-            heads = max(queries)
-            return heads, heads * (queries[heads].size.number or 0)
-    return 0, 0

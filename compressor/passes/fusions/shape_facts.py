@@ -54,6 +54,9 @@ class Facts:
             known = self._facts[value] = _stated(value)
         return known
 
+    def __contains__(self, value: ir.Value) -> bool:
+        return value in self._facts
+
     def learn(self, value: ir.Value, fact: Fact) -> None:
         """Remember `fact`, with what the model itself states filling its gaps."""
         if fact.shape is None or fact.dtype is None:
@@ -84,8 +87,21 @@ def infer(graph: ir.Graph, opset: int) -> Facts:
     """Work out the facts of `graph` in one walk; an operator without a rule says what the model states of it."""
     facts = Facts()
     for node in nodes_of(graph):
+        if isinstance(node.graph, ir.Graph) and node.graph is not graph:
+            _forget_names(facts, node.graph)
         learn_node(facts, node, opset)
     return facts
+
+
+def _forget_names(facts: Facts, inner: ir.Graph) -> None:
+    """Give the inputs of an inner graph sizes of their own: a name there is not the size of that name outside."""
+    for value in inner.inputs:
+        if value.shape is not None and value not in facts:
+            sizes = (
+                Size.of(size if isinstance(size, int) else f"{value.name}@{id(inner)}[{axis}]")
+                for axis, size in enumerate(value.shape)
+            )
+            facts.learn(value, Fact(tuple(sizes), value.dtype))
 
 
 def learn_node(facts: Facts, node: ir.Node, opset: int) -> None:
