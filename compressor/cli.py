@@ -270,14 +270,24 @@ def _errors_as_exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         _end(ExitCode.INTERRUPTED, "interrupted")
     except BrokenPipeError:
-        # Python flushes stdout once more on the way out; give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unprintable_output()
         raise typer.Exit(ExitCode.READER_GONE) from None
+    except OSError as error:
+        _drop_unprintable_output()
+        _end(ExitCode.BAD_INPUT, f"the system refused: {error}")
     except typer.Exit:
         raise
     except Exception:  # noqa: BLE001  # the outermost border: exit code 1 must not be taken for a verdict
         traceback.print_exc()
         _end(ExitCode.DEFECT, "this is a defect of compressor, not of your input; please report the lines above")
+
+
+def _drop_unprintable_output() -> None:
+    """Send what stdout no longer takes nowhere: Python tries once more on the way out, and would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(code: ExitCode, message: str) -> NoReturn:

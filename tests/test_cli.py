@@ -128,6 +128,7 @@ def test_the_model_itself_is_never_the_output(model: Path) -> None:
         (("compress", ""), ""),
         (("compress", "{model}", "-o", "-"), "cannot be printed"),
         (("compress", "{model}", "-o", "{folder}"), "is a folder"),
+        (("compress", "{model}", "-o", "{folder}/" + "o" * 300), "too long"),
         (("compress", "{folder}/" + "m" * 300), "too long"),
         (("compress", "{model}", "--passes", "shrink"), "no pass 'shrink'"),
         (("compress", "{model}", "--passes", ","), "no pass is named"),

@@ -61,6 +61,16 @@ def test_a_reader_that_leaves_early_sees_no_traceback(model: Path) -> None:
     assert (process.returncode, stderr) == (ExitCode.READER_GONE, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_under_stdout_is_one_line(model: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = spawn("inspect", model, stdout=full)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.BAD_INPUT
+    assert stderr.startswith(b"compressor: the system refused: ")
+    assert stderr.count(b"\n") == 1
+
+
 def test_a_path_that_is_not_utf8_is_named_all_the_same(tmp_path: Path) -> None:
     process = spawn("inspect", os.fsdecode(os.fsencode(tmp_path) + b"/\xff[v2].onnx"))
     _, stderr = process.communicate(timeout=60)

@@ -107,6 +107,12 @@ def test_closing_does_not_hide_growth_or_slowness(report: Report, unverified_rep
     assert "2.00 times SLOWER" in closing(replace(report, steps=(slow,)))
 
 
+def test_closing_does_not_read_a_speed_out_of_noise(report: Report) -> None:
+    assert report.steps[-1].latency is not None
+    same = replace(report.steps[-1], latency=replace(report.steps[-1].latency, median_ms=60.0))
+    assert "no faster or slower (within 5 %)" in closing(replace(report, steps=(same,)))
+
+
 def test_closing_of_an_empty_chain_claims_nothing(report: Report) -> None:
     said = closing(replace(report, steps=()))
     assert said.startswith("The size stays 358.55 MB. Accuracy was not measured")
