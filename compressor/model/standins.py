@@ -1,4 +1,7 @@
-"""Let stand-in nodes hold the place of what onnx_ir cannot model (sparse tensors), so that passes leave it alone."""
+"""Let stand-in nodes hold the place of what onnx_ir cannot model, so that passes leave it alone.
+
+These are sparse tensors, and string attributes that are not text.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ _SPARSE = (onnx.AttributeProto.SPARSE_TENSOR, onnx.AttributeProto.SPARSE_TENSORS
 
 
 def put_in_standins(model: onnx.ModelProto) -> None:
-    """Exchange sparse initializers, and nodes with sparse attributes, for stand-in nodes with the same outputs."""
+    """Exchange sparse initializers, and nodes with such attributes, for stand-in nodes with the same outputs."""
     for graph in _bodies(model):
         nodes = list(graph.node)
-        if any(_is_sparse(node) for node in nodes):
+        if any(_is_beyond_the_ir(node) for node in nodes):
             del graph.node[:]
-            graph.node.extend(_standin(node) if _is_sparse(node) else node for node in nodes)
+            graph.node.extend(_standin(node) if _is_beyond_the_ir(node) else node for node in nodes)
         if isinstance(graph, onnx.GraphProto) and graph.sparse_initializer:
             nodes = list(graph.node)
             del graph.node[:]
@@ -81,8 +84,21 @@ def _attribute(name: str, content: bytes) -> onnx.AttributeProto:
     return onnx.AttributeProto(name=name, type=onnx.AttributeProto.STRING, s=base64.b64encode(content))
 
 
-def _is_sparse(node: onnx.NodeProto) -> bool:
-    return any(attribute.type in _SPARSE for attribute in node.attribute)
+def _is_beyond_the_ir(node: onnx.NodeProto) -> bool:
+    return any(
+        attribute.type in _SPARSE
+        or (attribute.type == onnx.AttributeProto.STRING and not _is_text(attribute.s))
+        or (attribute.type == onnx.AttributeProto.STRINGS and not all(map(_is_text, attribute.strings)))
+        for attribute in node.attribute
+    )
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _bodies(model: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
