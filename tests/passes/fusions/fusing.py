@@ -54,7 +54,7 @@ def fuse(model: ir.Model, *feeds: Mapping[str, Array], tolerance: float = TOLERA
             assert before.shape == after.shape
             assert (np.isnan(before) == np.isnan(after)).all()
             np.testing.assert_allclose(
-                after, before, rtol=0, atol=tolerance * max(1.0, float(np.nanmax(np.abs(before))))
+                after, before, rtol=0, atol=tolerance * max(1.0, float(np.nanmax(np.abs(before), initial=0)))
             )
     assert result.model.graph.num_nodes() <= model.graph.num_nodes()
     return result

@@ -1,0 +1,154 @@
+"""Sizes, layouts and shapes: what is proved is true in every run, what is not is not claimed."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compressor.passes.fusions.dimensions import ONE, Size, broadcast, product
+from compressor.passes.fusions.layout import Walk, back_through, plain_layout, regroup
+from compressor.passes.fusions.shape_facts import infer, named_size
+from tests.passes.fusions.fusing import Array, draw, normal, run
+
+NAMES = ("b", "s", "t")
+sizes = st.recursive(
+    st.one_of(st.integers(0, 12).map(Size.of), st.sampled_from(NAMES).map(Size.of)),
+    lambda inner: st.tuples(inner, inner, st.sampled_from(["+", "*", "-"])).map(
+        lambda parts: {"+": parts[0] + parts[1], "*": parts[0] * parts[1], "-": parts[0] - parts[1]}[parts[2]]
+    ),
+    max_leaves=6,
+)
+
+
+def value_of(size: Size, run: dict[str, int]) -> int:
+    return sum(factor * int(np.prod([run[name] for name in names], dtype=object)) for names, factor in size.terms)
+
+
+runs = st.fixed_dictionaries({name: st.integers(1, 9) for name in NAMES})
+
+
+@given(sizes, sizes, runs)
+def test_sizes_calculate_as_numbers_do(left: Size, right: Size, run: dict[str, int]) -> None:
+    a, b = value_of(left, run), value_of(right, run)
+    assert value_of(left + right, run) == a + b
+    assert value_of(left - right, run) == a - b
+    assert value_of(left * right, run) == a * b
+    quotient = left.divided_by(right)
+    if quotient is not None:
+        assert value_of(quotient, run) * b == a
+    if left.is_never_negative:
+        assert a >= 0
+    if left == right:
+        assert a == b
+
+
+def test_names_of_sums_and_products_are_read() -> None:
+    assert named_size("past + sequence") == Size.of("sequence") + Size.of("past")
+    assert named_size("2*batch") == Size.of(2) * Size.of("batch")
+    assert named_size("Min(512, s)") == Size.of("Min(512, s)")
+
+
+def test_broadcasting_claims_only_what_must_be() -> None:
+    b, s = Size.of("b"), Size.of("s")
+    assert broadcast(b, ONE) == b
+    assert broadcast(ONE, b) == b
+    assert broadcast(b, Size.of(4)) == Size.of(4)
+    assert broadcast(b, s) not in (b, s)
+    assert broadcast(b, s) == broadcast(s, b)
+
+
+def test_heads_are_found_in_the_features_only_where_they_are() -> None:
+    b, s, h = Size.of("b"), Size.of("s"), Size.of(12)
+    layout = plain_layout((b, s, h))
+    found = regroup(layout, (b, s, Size.of(3), Size.of(4)))
+    assert found is not None
+    groups, splits = found
+    assert [product(axis.size for axis in group) for group in groups] == [b, s, Size.of(3), Size.of(4)]
+    assert list(splits) == [layout[2][0]]
+    assert regroup(layout, (b, s, Size.of(5), Size.of(4))) is None
+    assert regroup(layout, (s, b, h)) is None
+    assert regroup(layout, (b, s)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Reshape(x, split) y = Transpose <perm=[0, 2, 1, 3]> (a)",
+        "a = Reshape(x, split) b = Transpose <perm=[2, 0, 3, 1]> (a) y = Transpose <perm=[1, 0, 3, 2]> (b)",
+        "a = Reshape(x, split) b = Transpose <perm=[0, 2, 1, 3]> (a) c = Reshape(b, joined) y = Reshape(c, apart)",
+    ],
+)
+def test_a_walk_back_tells_where_every_element_comes_from(body: str) -> None:
+    constants: dict[str, Array] = {
+        "split": np.asarray([2, 5, 3, 4]),
+        "joined": np.asarray([6, 5, 4]),
+        "apart": np.asarray([2, 3, 5, 4]),
+    }
+    used = {name: array for name, array in constants.items() if name in body}
+    model = draw(f"g (float[2, 5, 12] x) => (float[N, M, K, L] y) {{ {body} }}", used)
+    facts = infer(model.graph, 17)
+    value = model.graph.outputs[0]
+    shape = facts.shape(value)
+    assert shape is not None
+    layout = plain_layout(shape)
+    walk = Walk(layout, value, layout)
+    while (further := back_through(facts, walk)) is not None:
+        walk = further
+    assert walk.value.name == "x"
+    x = normal(2, 5, 12)
+    atoms = [axis for group in walk.layout for axis in group]
+    lengths = [axis.size.number or 0 for axis in atoms]
+    order = [atoms.index(axis) for group in walk.start for axis in group]
+    expected = x.reshape(lengths).transpose(order).reshape([int(size.number or 0) for size in shape])
+    assert np.array_equal(run(model, {"x": x})[0], expected)
+
+
+OPERATORS = {
+    "matmul": ("y = MatMul(x, w)", {"w": normal(4, 6)}),
+    "reshape copies and infers": ("y = Reshape(x, t)", {"t": np.asarray([0, -1])}),
+    "reshape by sizes": ("d = Shape(x) f = Gather(d, i) y = Reshape(x, f)", {"i": np.asarray([1, 0, 2])}),
+    "transpose": ("y = Transpose <perm=[2, 0, 1]> (x)", {}),
+    "plain transpose": ("y = Transpose(x)", {}),
+    "concat": ("y = Concat <axis=1> (x, x, z)", {}),
+    "split": ("a, y = Split <axis=2> (x, t)", {"t": np.asarray([1, 3])}),
+    "slice": ("y = Slice(x, a, e, ax)", {"a": np.asarray([1]), "e": np.asarray([-1]), "ax": np.asarray([2])}),
+    "slice backwards": (
+        "y = Slice(x, a, e, ax, st)",
+        {"a": np.asarray([-1]), "e": np.asarray([-99]), "ax": np.asarray([2]), "st": np.asarray([-2])},
+    ),
+    "gather": ("y = Gather <axis=1> (x, i)", {"i": np.asarray([[0, 1]])}),
+    "squeeze": ("u = Unsqueeze(x, ax) y = Squeeze(u, ax)", {"ax": np.asarray([0])}),
+    "expand": ("y = Expand(z, t)", {"t": np.asarray([2, 1, 1, 1])}),
+    "tile": ("y = Tile(x, t)", {"t": np.asarray([1, 2, 3])}),
+    "pad": ("y = Pad(x, t)", {"t": np.asarray([0, 1, 0, 0, 2, 0])}),
+    "flatten": ("y = Flatten <axis=2> (x)", {}),
+    "mean": ("y = ReduceMean <axes=[-1], keepdims=0> (x)", {}),
+    "sum over all": ("y = ReduceSum(x)", {}),
+    "einsum": ('y = Einsum <equation="bsd,btd->bst"> (x, z)', {}),
+    "arg max": ("y = ArgMax <axis=1, keepdims=0> (x)", {}),
+    "broadcast": ("r = ReduceMax <axes=[1]> (x) y = Mul(r, z)", {}),
+    "conv": ("y = Conv <strides=[2], pads=[1, 1]> (x, w)", {"w": normal(5, 3, 3)}),
+}
+
+
+@pytest.mark.parametrize(("body", "weights"), OPERATORS.values(), ids=OPERATORS)
+def test_facts_are_what_a_run_gives(body: str, weights: dict[str, Array]) -> None:
+    first = "float[B, 3, 4]" if "Conv" in body else "float[B, S, 4]"
+    model = draw(f"g ({first} x, float[B, T, 4] z) => (float y) {{ {body} }}", weights)
+    output = model.graph.outputs[0]
+    output.shape = None  # nothing is stated, everything is worked out
+    facts = infer(model.graph, 17)
+    shape, dtype = facts.shape(output), facts.dtype(output)
+    assert shape is not None
+    assert dtype is not None
+    output.type = ir.TensorType(dtype)
+    for batch, length, other in ((2, 3, 5), (1, 3, 2)):
+        result = run(model, {"x": normal(batch, length, 4), "z": normal(batch, other, 4)})[0]
+        named = {"B": batch, "S": length, "T": other}
+        assert len(shape) == result.ndim
+        for size, actual in zip(shape, result.shape, strict=True):
+            is_known = all(name in named for names, _ in size.terms for name in names)
+            assert not is_known or value_of(size, named) == actual

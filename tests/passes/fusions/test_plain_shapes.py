@@ -1,0 +1,69 @@
+"""Shape arithmetic goes, the shapes stay."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.passes.fusions.fusing import assert_left_alone, draw, fuse, normal, operators
+
+I0, I1 = np.asarray([0]), np.asarray([1])
+
+
+def test_a_reshape_by_computed_sizes_needs_constants_only() -> None:
+    text = """g (float[B, S, 8] x) => (float[B, S, 2, 4] y) {
+        d = Shape(x) b = Gather(d, i0) s = Gather(d, i1) t = Concat <axis=0> (b, s, two, four) y = Reshape(x, t) }"""
+    model = draw(text, {"i0": I0, "i1": I1, "two": np.asarray([2]), "four": np.asarray([4])})
+    result = fuse(model, {"x": normal(3, 5, 8)}, {"x": normal(1, 2, 8)})
+    assert operators(result.model) == {"Reshape": 1}
+    assert [value.name for value in result.model.graph.initializers.values()] != ["i0", "i1", "two", "four"]
+
+
+def test_sizes_of_inner_values_are_read_from_the_input() -> None:
+    text = """g (float[B, S, 8] x) => (float[B, S, 8] y, int64[1] n) {
+        a = Relu(x) c = Tanh(a) d = Shape(x) e = Shape(c) n0 = Gather(d, i0) n1 = Gather(e, i0) n = Add(n0, n1)
+        y = Exp(c) }"""
+    result = fuse(draw(text, {"i0": I0}), {"x": normal(3, 5, 8)})
+    assert operators(result.model)["Shape"] == 1
+
+
+def test_what_changes_nothing_is_dropped_but_not_what_is_an_output() -> None:
+    text = """g (float[B, 8] x) => (float[B, 8] y, float[B, 8] k) {
+        a = Identity(x) b = Cast <to=1> (a) c = Dropout(b) d = Transpose <perm=[0, 1]> (c) e = Reshape(d, t) f = Relu(e)
+        k = Identity(f) y = Exp(f) }"""
+    result = fuse(draw(text, {"t": np.asarray([0, 8])}), {"x": normal(3, 8)})
+    assert operators(result.model) == {"Relu": 1, "Identity": 1, "Exp": 1}
+
+
+def test_a_cast_or_reshape_that_does_something_stays() -> None:
+    text = (
+        "g (float[B, 8] x) => (float[B, 8] y) { a = Cast <to=7> (x) b = Cast <to=1> (a) c = "
+        "Reshape(b, t) y = Reshape(c, u) }"
+    )
+    model = draw(text, {"t": np.asarray([8, -1]), "u": np.asarray([-1, 8])})
+    assert_left_alone(model, {"x": normal(3, 8)})
+
+
+def test_dropout_that_trains_stays() -> None:
+    text = "g (float[B, 8] x, bool training) => (float[B, 8] y) { a = Dropout(x, ratio, training) y = Relu(a) }"
+    assert_left_alone(draw(text, {"ratio": np.asarray(0.5, np.float32)}))
+
+
+def test_a_reshape_to_sizes_of_another_tensor_stays_as_it_is() -> None:
+    text = "g (float[N, 4] x, float[A, B, 4] z) => (float[A, B, 4] y) { d = Shape(z) y = Reshape(x, d) }"
+    model = draw(text)
+    assert_left_alone(model, {"x": normal(6, 4), "z": normal(2, 3, 4)})
+
+
+def test_empty_batches_stay_possible() -> None:
+    text = (
+        "g (float[B, S, 8] x) => (float[B, S, 2, 4] y) { d = Shape(x) b = Gather(d, i) t = Concat "
+        "<axis=0> (b, r) y = Reshape(x, t) }"
+    )
+    model = draw(text, {"i": np.asarray([0, 1]), "r": np.asarray([2, 4])})
+    fuse(model, {"x": normal(0, 5, 8)}, {"x": normal(3, 5, 8)})
+
+
+def test_slices_that_may_be_cut_short_are_not_taken_for_their_bound() -> None:
+    text = """g (float[S, 4] x, float[T, 4] z) => (float[N, 4] y, int64[2] w) {
+        d = Shape(z) t = Gather(d, i0) y = Slice(x, i0, t) w = Shape(y) }"""
+    fuse(draw(text, {"i0": I0}), {"x": normal(3, 4), "z": normal(7, 4)}, {"x": normal(7, 4), "z": normal(3, 4)})
