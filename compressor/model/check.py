@@ -143,7 +143,6 @@ def check_structure(model: onnx.ModelProto) -> None:
         raise ModelError("holds no graph, so it is not an ONNX model")
     if not model.opset_import:
         raise ModelError("imports no opset; export it again")
-    _check_texts(model)
     _check_functions(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -155,8 +154,12 @@ def check_structure(model: onnx.ModelProto) -> None:
         raise ModelError(f"is not a valid ONNX model: {' '.join(lines)[:400]}") from error
 
 
-def _check_texts(model: onnx.ModelProto) -> None:
-    """Refuse names that are not UTF-8: protobuf's Python reader gives them as bytes, which nothing expects."""
+def check_texts(model: onnx.ModelProto) -> None:
+    """Refuse names that are not UTF-8: protobuf's Python reader gives them as bytes, which nothing expects.
+
+    Raises:
+        ModelError: says which.
+    """
     waiting: list[Any] = [model]  # messages of any type: protobuf's classes share no typed way through their fields
     while waiting:
         for field, value in waiting.pop().ListFields():

@@ -13,7 +13,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from compressor.errors import ModelError
 from compressor.model import wire
 from compressor.model.carried import Carried
-from compressor.model.check import check_inline_tensor, check_structure, needed_bytes, proto_tensors, shown_dims
+from compressor.model.check import (
+    check_inline_tensor,
+    check_structure,
+    check_texts,
+    needed_bytes,
+    proto_tensors,
+    shown_dims,
+)
 from compressor.model.external import DataFolder
 from compressor.model.files import DataFile
 from compressor.model.order import sort_nodes
@@ -58,6 +65,7 @@ def _load(file: DataFile) -> ir.Model:
         proto = onnx.ModelProto.FromString(slim)
     except DecodeError as error:
         raise ModelError("is not an ONNX model, or is damaged: its protobuf cannot be parsed") from error
+    check_texts(proto)
     folder = DataFolder(file)
     weights = _resolve(proto, file, found, folder)
     sort_nodes(proto.graph)

@@ -84,8 +84,10 @@ def _initializers(skeleton: Skeleton) -> dict[str, Any]:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         weight = skeleton.weights[tensor.external_data[0].value]
+        if weight.dtype.bitwidth < 8:
+            continue
         array = weight.mapped() if isinstance(weight, StoredWeight) else weight.numpy()
-        if array.dtype.isbuiltin == 1 and weight.dtype.bitwidth >= 8:
+        if array.dtype.isbuiltin == 1:
             values[tensor.name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
     return values
 
