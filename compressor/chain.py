@@ -39,17 +39,22 @@ class _Trial:
 
 
 class Chain:
-    """The model as it passes through the recipe, and what is known of it so far."""
+    """The model as it passes through the recipe, and what is known of it so far.
 
-    def __init__(self, *, model: ir.Model, original: Size, judge: Judge | None, tell: Progress) -> None:
+    Attributes:
+        model: as it stands.
+        size: of that.
+        steps: what has been done.
+    """
+
+    def __init__(self, *, model: ir.Model, judge: Judge | None, tell: Progress) -> None:
         self.model = model
-        self.original = original
+        self.size = measure(model)
         self.steps: list[Step] = []
-        self._size = measure(model)
         self._verdict: Verdict | None = None
         self._judge = judge
         self._tell = tell
-        self._tolerance = tolerance_for(original)
+        self._tolerance = tolerance_for(self.size)
 
     def apply(self, step: Pass) -> None:
         """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
@@ -68,15 +73,15 @@ class Chain:
 
     def _try(self, step: Pass, result: PassResult) -> _Trial:
         if not result.is_changed:
-            return _Trial(result, self._size, self._verdict, "")
+            return _Trial(result, self.size, self._verdict, "")
         size = measure(result.model)
-        if size.total_bytes > self._size.total_bytes and step.claim is not Claim.EQUIVALENT:
-            more = size.total_bytes - self._size.total_bytes
+        if size.total_bytes > self.size.total_bytes and step.claim is not Claim.EQUIVALENT:
+            more = size.total_bytes - self.size.total_bytes
             note = f"left as it was: the result would be {more} bytes larger"
             unchanged = PassResult(model=self.model, skipped=result.skipped, note=note)
-            return _Trial(unchanged, self._size, self._verdict, "")
-        if size.duplicate_bytes > self._size.duplicate_bytes:
-            more = size.duplicate_bytes - self._size.duplicate_bytes
+            return _Trial(unchanged, self.size, self._verdict, "")
+        if size.duplicate_bytes > self.size.duplicate_bytes:
+            more = size.duplicate_bytes - self.size.duplicate_bytes
             return _Trial(result, size, None, f"it would store {more} bytes twice that were stored once")
         if self._judge is None:
             return _Trial(result, size, None, "")
@@ -88,7 +93,7 @@ class Chain:
 
     def _keep(self, step: Pass, trial: _Trial, seconds: float, broken: list[_Trial]) -> None:
         if trial.result.is_changed:
-            self.model, self._size = trial.result.model, trial.size
+            self.model, self.size = trial.result.model, trial.size
             self._verdict = trial.verdict
         elif self._verdict is None and self._judge is not None:
             verdict = self._judge.judge(self.model)
@@ -98,7 +103,7 @@ class Chain:
             Step(
                 name=step.name,
                 outcome=Outcome.KEPT if trial.result.is_changed else Outcome.UNCHANGED,
-                size=self._size,
+                size=self.size,
                 counts=trial.result.counts,
                 skipped=trial.result.skipped,
                 reason="; ".join([*filter(None, [trial.result.note]), *notes]),
@@ -111,7 +116,7 @@ class Chain:
         skipped = broken[0].result.skipped if broken else ()
         self._add(
             Step(
-                name=step.name, outcome=Outcome.ROLLED_BACK, size=self._size, skipped=skipped, reason=reason,
+                name=step.name, outcome=Outcome.ROLLED_BACK, size=self.size, skipped=skipped, reason=reason,
                 seconds=seconds,
             )
         )  # fmt: skip

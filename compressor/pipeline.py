@@ -18,10 +18,9 @@ from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import check_output, save
-from compressor.model.size import measure
 from compressor.model.together import save_together
 from compressor.recipe import Recipe
-from compressor.report import Report, SetReport, Size
+from compressor.report import Report, SetReport
 
 
 def compress(
@@ -156,13 +155,15 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     started = time.perf_counter()
     warnings = list(facts.warnings) if (facts := carried(model)) else []
     judge = _find_judge(model, settings, warnings)
-    chain = Chain(model=model, original=_size_on_disk(model), judge=judge, tell=settings.tell)
+    chain = Chain(model=model, judge=judge, tell=settings.tell)
+    # The source's files may hold more than the model needs, and that is what they weigh.
+    original = replace(chain.size, total_bytes=_bytes_on_disk([model]))
     for step in settings.recipe.passes:
         chain.apply(step)
     report = Report(
         source=source,
         output=None,
-        original=chain.original,
+        original=original,
         steps=tuple(chain.steps),
         host=describe_host(settings.threads),
         warnings=tuple(warnings),
@@ -186,10 +187,3 @@ def _find_judge(model: ir.Model, settings: _Settings, warnings: list[str]) -> Ju
         for name in judge.left_out
     )
     return judge
-
-
-def _size_on_disk(model: ir.Model) -> Size:
-    """The source's size; its files may hold more than the model needs."""
-    size = measure(model)
-    facts = carried(model)
-    return replace(size, total_bytes=sum(file.size for file in facts.files)) if facts else size

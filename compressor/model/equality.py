@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import onnx_ir as ir
@@ -11,6 +12,9 @@ from compressor.model.weights import CHUNK_BYTES, DetachedWeight, StoredWeight
 
 _FIRST_READ = 4096
 """Bytes read of each candidate at first; weights that differ nearly always do so there."""
+
+_READERS = 4
+"""Groups compared at a time."""
 
 _Item = TypeVar("_Item")
 
@@ -34,16 +38,25 @@ def equal_groups(
     """
     signature = signature or _signature
     found: list[list[_Item]] = []
-    for group in split(items, lambda item: signature(tensor_of(item))):
-        by_storage: dict[Hashable, list[_Item]] = {}
-        for item in group:
-            by_storage.setdefault(_storage(tensor_of(item)), []).append(item)
-        tensors = {storage: tensor_of(members[0]) for storage, members in by_storage.items()}
-        for storages in _by_bytes(tensors):
-            members = [item for storage in storages for item in by_storage[storage]]
-            if len(members) > 1:
-                found.append(members)
+    groups = [_by_storage(group, tensor_of) for group in split(items, lambda item: signature(tensor_of(item)))]
+    with ThreadPoolExecutor(max_workers=_READERS) as readers:  # a read waits for the disk or copies, without Python
+        partitions = readers.map(
+            _by_bytes, [{key: tensor_of(same[0]) for key, same in group.items()} for group in groups]
+        )
+        for group, partition in zip(groups, partitions, strict=True):
+            for storages in partition:
+                _remember([tensor_of(group[storage][0]) for storage in storages])
+                members = [item for storage in storages for item in group[storage]]
+                if len(members) > 1:
+                    found.append(members)
     return found
+
+
+def _by_storage(group: list[_Item], tensor_of: Callable[[_Item], ir.TensorProtocol]) -> dict[Hashable, list[_Item]]:
+    storages: dict[Hashable, list[_Item]] = {}
+    for item in group:
+        storages.setdefault(_storage(tensor_of(item)), []).append(item)
+    return storages
 
 
 def split(items: Iterable[_Item], key: Callable[[_Item], Hashable]) -> list[list[_Item]]:
@@ -60,10 +73,16 @@ def _signature(tensor: ir.TensorProtocol) -> Hashable:
     return tensor.dtype, tuple(tensor.shape.numpy())
 
 
+def _remember(equal: list[ir.TensorProtocol]) -> None:
+    stored = [tensor for tensor in equal if isinstance(tensor, StoredWeight)]
+    for tensor in stored[1:]:
+        tensor.content = stored[0].content
+
+
 def _storage(tensor: ir.TensorProtocol) -> Hashable:
     """Tensors of one storage are equal unread; strings are told apart by their signature alone."""
     if isinstance(tensor, StoredWeight):
-        return tensor.key
+        return tensor.content
     return "strings" if isinstance(tensor, ir.StringTensor) else id(tensor)
 
 

@@ -96,7 +96,8 @@ def _attribute_tensors(node: ir.Node, graph: ir.Graph | ir.Function) -> Iterator
         if attribute.is_ref():
             continue
         if attribute.type is ir.AttributeType.TENSOR:
-            yield Held(attribute.as_tensor(), None, node, attribute.name, 0, graph)
+            # Not as_tensor(): its check of the protocol at run time is most of the time a large graph takes.
+            yield Held(attribute.value, None, node, attribute.name, 0, graph)
         elif attribute.type is ir.AttributeType.TENSORS:
-            for position, tensor in enumerate(attribute.as_tensors()):
+            for position, tensor in enumerate(attribute.value):
                 yield Held(tensor, None, node, attribute.name, position, graph)

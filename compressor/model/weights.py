@@ -79,9 +79,15 @@ class StoredWeight(DetachedWeight):
     """A weight that lies in a file: `length` bytes from `offset`.
 
     `length` must be what dtype and shape need; whoever makes one has checked it against the file.
+
+    Attributes:
+        file: the open file.
+        start: its first byte.
+        content: the `key` of a weight that is known to hold the same bytes, its own as long as none is: equal weights
+            are compared once, however often somebody asks.
     """
 
-    __slots__ = ("file", "start")
+    __slots__ = ("content", "file", "start")
 
     def __init__(
         self,
@@ -97,6 +103,7 @@ class StoredWeight(DetachedWeight):
         super().__init__(dtype, shape, name=name, doc_string=doc_string, metadata_props=metadata_props)
         self.file = file
         self.start = start
+        self.content = self.key
 
     @property
     def key(self) -> tuple[str, int, int]:
