@@ -74,6 +74,10 @@ def test_a_tied_table_is_stored_once_with_a_scale_for_each_token(head: str, weig
         v for v in result.model.graph.initializers.values() if v.const_value is not None and v.const_value.size > 200
     ]
     assert len(large) == 1
+    scales = [
+        v for v in result.model.graph.initializers.values() if v.const_value is not None and v.const_value.size == 100
+    ]
+    assert len(scales) == 1
     assert_near(model, result, ids=np.arange(100).reshape(4, 25))
 
 
