@@ -72,7 +72,17 @@ def _load(file: DataFile) -> ir.Model:
     check_structure(proto)
     facts = Carried(source=file.path, files=(file, *folder.files), warnings=tuple(_warnings(proto)))
     facts = _note_interface(proto, facts)
-    return from_skeleton(Skeleton(proto, weights), facts)
+    try:
+        return from_skeleton(Skeleton(proto, weights), facts)
+    except ir.serde.SerdeError as error:  # what the checker lets through, for example an unknown type of a value
+        raise ModelError(f"is not a valid ONNX model: {_first_cause(error)}") from error
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong at first, on one line; the errors around it repeat the whole model."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
 
 
 def _refuse_other_formats(file: DataFile) -> None:

@@ -135,6 +135,12 @@ def of_the_future() -> onnx.ModelProto:
     return model
 
 
+def with_unknown_value_type() -> onnx.ModelProto:
+    model = text("g (float[n] x) => (float[n] y) { m = Relu(x)\n y = Abs(m) }")
+    model.graph.value_info.add(name="m").type.tensor_type.elem_type = 72
+    return model
+
+
 GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "no graph": (lambda: onnx.ModelProto(ir_version=8, producer_name="nobody"), "holds no graph"),
     "no opset": (without_opset, "imports no opset"),
@@ -145,6 +151,7 @@ GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "output nobody makes": (lambda: text("g (float[n] x) => (float[n] y) { z = Relu(x) }"), "y"),
     "name made twice": (lambda: text("g (float[n] x) => (float[n] y) { y = Relu(x)\n y = Abs(x) }"), "y"),
     "operator that does not exist": (lambda: text("g (float[n] x) => (float[n] y) { y = NoSuchOp(x) }"), "NoSuchOp"),
+    "value of an unknown type": (with_unknown_value_type, "72"),
     "initializer twice": (with_names_twice, "w"),
     "too many inputs": (lambda: text("g (float[n] x) => (float[n] y) { y = Relu(x, x, x) }"), "Relu"),
     "attribute of another type": (
