@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.judge import Judge, Verdict
 from compressor.model.size import measure
@@ -60,15 +61,22 @@ class Chain:
         """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
         self._tell(f"{step.name}")
         broken: list[_Trial] = []
+        attempts = step.alternatives(self.model.clone())
         started = time.perf_counter()
-        for result in step.alternatives(self.model.clone()):
-            seconds = time.perf_counter() - started
-            trial = self._try(step, result)
-            if not trial.broken:
-                self._keep(step, trial, seconds, broken)
-                return
-            broken.append(trial)
-            started = time.perf_counter()
+        try:
+            for result in attempts:
+                seconds = time.perf_counter() - started
+                trial = self._try(step, result)
+                if not trial.broken:
+                    self._keep(step, trial, seconds, broken)
+                    return
+                broken.append(trial)
+                started = time.perf_counter()
+        except CompressorError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one pass with a defect must not cost the user the others
+            defect = f"it failed with {type(error).__name__}: {error}; this is a defect, please report it"
+            broken.append(_Trial(PassResult(model=self.model), self.size, None, defect))
         self._roll_back(step, broken, time.perf_counter() - started)
 
     def _try(self, step: Pass, result: PassResult) -> _Trial:

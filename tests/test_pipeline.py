@@ -71,6 +71,12 @@ class Choice(Scale):
         yield Scale(factor=1.0 + 1e-6).run(model.clone())
 
 
+@dataclass(frozen=True)
+class Defect(Scale):
+    def run(self, model: ir.Model) -> PassResult:
+        raise KeyError("no such thing")
+
+
 def run_with(source: Path, *steps: Pass, out: Path | None = None) -> Report:
     return compress(source, out, recipe=Recipe(steps))
 
@@ -149,6 +155,13 @@ def test_refuses_outputs_that_are_no_longer_finite(source: Path) -> None:
 def test_holds_an_exact_pass_to_its_claim_after_a_lossy_one(source: Path) -> None:
     report = run_with(source, LossyScale(factor=1.5), ExactScale(factor=1.0 + 2**-10))
     assert [step.outcome for step in report.steps] == [Outcome.KEPT, Outcome.ROLLED_BACK]
+
+
+def test_a_defect_in_one_pass_is_reported_and_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:
+    report = run_with(source, Defect(), Scale(factor=1.0 + 1e-6), out=tmp_path / "out.onnx")
+    assert [step.outcome for step in report.steps] == [Outcome.ROLLED_BACK, Outcome.KEPT]
+    assert "KeyError" in report.steps[0].reason
+    assert "defect" in report.steps[0].reason
 
 
 def test_says_when_the_model_cannot_be_run(tmp_path: Path) -> None:
