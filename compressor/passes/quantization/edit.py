@@ -36,6 +36,7 @@ class Edit:
         self._names = FreshNames(model)
         self._activations: dict[tuple[ir.Graph | ir.Function | None, ir.Value], Activation] = {}
         self._operators: dict[Any, ir.Value] = {}
+        self._last_at_start: dict[ir.Graph | ir.Function, ir.Node] = {}
 
     def name(self, wish: str) -> str:
         """Take a free name like `wish`."""
@@ -99,8 +100,7 @@ class Edit:
             return value
         node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=self.name(f"Constant_{tensor.name}"))
         node.outputs[0].name = tensor.name
-        home.insert_before(home[0], node)
-        return node.outputs[0]
+        return self._put_at_start(home, node)
 
     def small_constant(self, home: ir.Graph | ir.Function, array: NDArray[Any], name: str) -> ir.Value:
         """Hold a small array under a name like `name`, once for each content; another shape of it is a Reshape."""
@@ -124,11 +124,16 @@ class Edit:
         attributes = {} if to is None else {"to": to}
         node = ir.node(op_type, inputs, attributes, name=self.name(f"{op_type}_{name}"))
         node.outputs[0].name = self.name(name)
-        producer = inputs[0].producer()
-        if producer is None:
+        return self._put_at_start(home, node)
+
+    def _put_at_start(self, home: ir.Graph | ir.Function, node: ir.Node) -> ir.Value:
+        """Put a node before all nodes of the original, after those put there earlier, whose outputs it may take."""
+        last = self._last_at_start.get(home)
+        if last is None:
             home.insert_before(home[0], node)
         else:
-            home.insert_after(producer, node)
+            home.insert_after(last, node)
+        self._last_at_start[home] = node
         return node.outputs[0]
 
     def replace(self, node: ir.Node, value: ir.Value) -> None:

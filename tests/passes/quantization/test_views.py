@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressor.passes.quantization.views import View
@@ -29,6 +29,7 @@ def test_axes_of_size_one_come_and_go() -> None:
 SIZES = st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=4)
 
 
+@settings(derandomize=True, database=None)
 @given(data=st.data(), shape=SIZES)
 def test_spread_scales_are_what_the_rearranged_weight_has(data: st.DataObject, shape: list[int]) -> None:
     """Rearranging a tensor that holds its own scales gives, along traceable axes, the scales as spread."""
