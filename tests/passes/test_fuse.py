@@ -91,13 +91,16 @@ def test_fuses_inside_branches_and_leaves_what_they_read_outside() -> None:
 
 
 def test_does_not_take_sizes_inside_a_loop_for_those_outside() -> None:
-    text = """g (int64 n, float[S, 4] x, float[S, 4] z) => (float[T, 4] y, float[S, 4] w) {
-        w = Add(x, z)
-        y = Loop (n, , x) <body = b (int64 i, bool go, float[S, 4] s) => (bool on, float[U, 4] t) {
-            on = Identity(go) d = Shape(s) t0 = Concat <axis=0> (s, s) d2 = Mul(d, twice) t = Reshape(t0, d2)
+    text = """g (int64 n, int64[1] zero, float[S, 4] x) => (float[T, 4] y, int64[1] width) {
+        d = Shape(x) rows = Gather(d, i0) target = Concat <axis=0> (rows, minus)
+        y, width = Loop (n, , x, zero) <body = b (int64 i, bool go, float[S, 4] s, int64[1] w) =>
+            (bool on, float[U, 4] t, int64[1] w2) {
+            on = Identity(go) t = Concat <axis=0> (s, s)
+            r = Reshape(s, target) e = Shape(r) c = Gather(e, i1) w2 = Add(w, c)
         }> }"""
-    model = draw(text, {"twice": np.asarray([2, 1])})
-    fuse(model, {"n": np.asarray(3), "x": normal(2, 4), "z": normal(2, 4)})
+    model = draw(text, {"minus": np.asarray([-1]), "i0": np.asarray([0]), "i1": np.asarray([1])})
+    feed = {"n": np.asarray(3), "zero": np.asarray([0]), "x": normal(2, 4)}
+    assert run(fuse(model, feed).model, feed)[1] == 4 + 8 + 16
 
 
 def test_overridable_constants_are_not_constants() -> None:

@@ -144,6 +144,17 @@ def test_leaves_inner_values_that_are_outputs_alone(inner: str) -> None:
     assert_left_alone(graph(LAYER_NORM["torch"], f"float[B, S, 8] y, float[B, S, {width}] {inner}"), X)
 
 
+def test_leaves_the_mean_of_tensorflow_form_that_is_an_output_alone() -> None:
+    assert_left_alone(graph(LAYER_NORM["tensorflow"], "float[B, S, 8] y, float[B, S, 1] mean"), X)
+
+
+def test_leaves_a_mean_that_drops_its_axis_alone() -> None:
+    body = LAYER_NORM["torch"].replace("<axes=[-1]> (p)", "<axes=[-1], keepdims=0> (p)")
+    model = graph(body, "float[8, 8, 8] y").clone()
+    model.graph.inputs[0].shape = ir.Shape((8, 8, 8))
+    assert_left_alone(model, {"x": normal(8, 8, 8)})
+
+
 def test_cube_is_not_a_square() -> None:
     model = graph(LAYER_NORM["torch"])
     three = np.asarray(3, np.float32)

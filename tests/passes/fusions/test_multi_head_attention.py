@@ -80,6 +80,8 @@ def feeds(batch: int, length: int) -> dict[str, Array]:
 
 FEEDS = (feeds(3, 7), feeds(1, 4))
 
+ADDED_INFINITE = ADDED.replace("lowest", "infinite")
+
 SPELLINGS = {
     "key transposed at once": PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + ADDED + SOFTMAX + MERGE,
     "key transposed in two steps": PROJECT + SPLIT + KEY_IN_TWO + PLAIN + ADDED + SOFTMAX + MERGE,
@@ -401,3 +403,65 @@ def test_softmax_of_an_old_opset_over_several_axes_is_left_alone() -> None:
     result = fuse(graph(body, inputs="float[B, S, 8] x", opset=11), {"x": normal(2, 3, 8)})
     assert operators(result.model)["Softmax"] == 1
     assert reasons(result) == ["the Softmax is not along the keys"]
+
+
+def test_leaves_a_bias_that_makes_the_scores_larger_alone() -> None:
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + "sm = Add(s, bias) " + SOFTMAX + MERGE.replace("merge", "rows")
+    model = graph(
+        body,
+        "float[3, S, 8] y",
+        "float[1, S, 8] x, float[3, 1, S, S] bias",
+        weights={"rows": np.asarray([3, -1, 8])},
+    )
+    result = fuse(model, {"x": normal(1, 4, 8), "bias": normal(3, 1, 4, 4)})
+    assert operators(result.model)["Softmax"] == 1
+    assert reasons(result) == ["'bias' (3 x 1 x S x S) does not fit scores of 1 x 2 x S x S"]
+
+
+def test_leaves_keys_and_values_of_lengths_nobody_says_are_equal_alone() -> None:
+    body = "q = MatMul(x, wq) k = MatMul(z, wk) v = MatMul(u, wv) " + SPLIT + KEY_AT_ONCE + PLAIN
+    model = graph(
+        body + SOFTMAX.replace("sm", "s") + MERGE, inputs="float[B, S, 8] x, float[B, T, 8] z, float[B, U, 8] u"
+    )
+    result = fuse(model, {"x": normal(2, 3, 8), "z": normal(2, 5, 8), "u": normal(2, 5, 8, seed=1)})
+    assert operators(result.model)["Softmax"] == 1
+    assert reasons(result) == ["lengths of keys and values differ: T, U"]
+
+
+NO_MASK = SPELLINGS["no mask"]
+REFUSED_WITHOUT_MASK = {
+    "scale of zero": (
+        NO_MASK.replace("Mul(qk, half)", "Mul(qk, zero)"),
+        "the scale is 0, which the fused operator reads as not given",
+    ),
+    "scaled values": (
+        NO_MASK.replace("MatMul(p, vh)", "MatMul(p, vs)").replace("p = Soft", "vs = Mul(vh, odd) p = Soft"),
+        "the values are scaled",
+    ),
+    "keys first with a bias": (
+        SPELLINGS["keys first"].replace("pt = Softmax <axis=2> (s)", "sb = Add(s, odd) pt = Softmax <axis=2> (sb)"),
+        "something is added to scores that are transposed",
+    ),
+    "a guard that gives one": (
+        SPELLINGS["guarded"]
+        .replace("Where(nan, zero, p0)", "Where(nan, one, p0)")
+        .replace(ADDED_INFINITE, "sm = Identity(s) "),
+        "the probabilities 'p0' are read elsewhere, too",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), REFUSED_WITHOUT_MASK.values(), ids=REFUSED_WITHOUT_MASK)
+def test_leaves_what_the_fused_operator_cannot_say(body: str, reason: str) -> None:
+    result = fuse(graph(body, inputs="float[B, S, 8] x"), {"x": normal(2, 5, 8)})
+    assert operators(result.model)["Softmax"] == 1
+    assert reasons(result) == [reason]
+
+
+def test_leaves_attention_over_heads_that_come_and_go_as_heads_alone() -> None:
+    body = "kt = Transpose <perm=[0, 1, 3, 2]> (k) s = MatMul(q, kt) p = Softmax <axis=-1> (s) c = MatMul(p, v)"
+    inputs = "float[B, 2, S, 4] q, float[B, 2, S, 4] k, float[B, 2, S, 6] v"
+    model = graph(body, "float[B, 2, S, 6] c", inputs)
+    feed = {"q": normal(3, 2, 5, 4), "k": normal(3, 2, 5, 4, seed=1), "v": normal(3, 2, 5, 6)}
+    result = assert_left_alone(model, feed)
+    assert reasons(result) == ["the heads are not split and merged around the attention, so fusing would add nodes"]

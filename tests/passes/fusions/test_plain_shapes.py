@@ -65,5 +65,16 @@ def test_empty_batches_stay_possible() -> None:
 
 def test_slices_that_may_be_cut_short_are_not_taken_for_their_bound() -> None:
     text = """g (float[S, 4] x, float[T, 4] z) => (float[N, 4] y, int64[2] w) {
-        d = Shape(z) t = Gather(d, i0) y = Slice(x, i0, t) w = Shape(y) }"""
-    fuse(draw(text, {"i0": I0}), {"x": normal(3, 4), "z": normal(7, 4)}, {"x": normal(7, 4), "z": normal(3, 4)})
+        d = Shape(z) t = Gather(d, i0) y = Slice(x, i0, t) e = Shape(y) w = Mul(e, e)
+        v = Neg(d) }"""
+    fuse(
+        draw(text.replace("int64[2] w", "int64[2] w, int64[2] v"), {"i0": I0}),
+        {"x": normal(3, 4), "z": normal(7, 4)},
+        {"x": normal(7, 4), "z": normal(3, 4)},
+    )
+
+
+def test_a_literal_zero_stays_a_size_of_zero() -> None:
+    text = """g (float[B, N] x) => (float[M, B] y) {
+        d = Shape(x) b = Gather(d, i0) t = Concat <axis=0> (i0, b) y = Reshape <allowzero=1> (x, t) }"""
+    fuse(draw(text, {"i0": I0}), {"x": normal(3, 0)})
