@@ -70,7 +70,8 @@ def test_no_two_neighbours_of_a_sum_overflow_sixteen_bits(
     pairs = np.abs(seen[0::2]).copy()
     pairs[: len(seen) // 2] += np.abs(seen[1::2])
     assert pairs.max() <= 128
-    assert pairs.max() > 60, "more range given away than needed"
+    neighbours_share_a_block = limit >= 100 and name != "merged of odd parts"
+    assert pairs.max() >= (127 if neighbours_share_a_block else 63), "more range is given away than needed"
 
 
 def test_weights_that_are_not_multiplied_in_integers_use_the_whole_range() -> None:
