@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -88,26 +88,27 @@ def _storage(tensor: ir.TensorProtocol) -> Hashable:
 
 def _by_bytes(tensors: dict[Hashable, ir.TensorProtocol]) -> list[list[Hashable]]:
     """Partition tensors of one type and shape, given by storage, by their bytes."""
+    if len(tensors) == 1:
+        return [list(tensors)]
     done: list[list[Hashable]] = []
     groups = [list(tensors)]
-    total = next(iter(tensors.values())).nbytes if len(tensors) > 1 else 0
-    start, step = 0, _FIRST_READ
-    while start < total and groups:
-        stop = min(total, start + step)
-        parts = [part for group in groups for part in _parts(group, tensors, start, stop)]
+    readers = {storage: _Reader(tensor) for storage, tensor in tensors.items()}
+    left, step = next(iter(tensors.values())).nbytes, _FIRST_READ
+    while left > 0 and groups:
+        count = min(left, step)
+        parts = [part for group in groups for part in _parts(group, readers, count)]
         done += [part for part in parts if len(part) == 1]
         groups = [part for part in parts if len(part) > 1]
-        start, step = stop, min(step * 8, CHUNK_BYTES)
+        left, step = left - count, min(step * 8, CHUNK_BYTES)
     return done + groups
 
 
-def _parts(
-    group: list[Hashable], tensors: dict[Hashable, ir.TensorProtocol], start: int, stop: int
-) -> list[list[Hashable]]:
-    first = _bytes(tensors[group[0]], start, stop)
+def _parts(group: list[Hashable], readers: dict[Hashable, _Reader], count: int) -> list[list[Hashable]]:
+    """Split a group by the next `count` bytes of its members."""
+    first = readers[group[0]].take(count)
     parts = {first: [group[0]]}
     for storage in group[1:]:
-        piece = _bytes(tensors[storage], start, stop)
+        piece = readers[storage].take(count)
         if piece == first:  # spares hashing where, as nearly always, all are equal
             parts[first].append(storage)
         else:
@@ -115,23 +116,30 @@ def _parts(
     return list(parts.values())
 
 
-def _bytes(tensor: ir.TensorProtocol, start: int, stop: int) -> bytes:
-    if isinstance(tensor, StoredWeight):
-        return tensor.read(start, stop)
-    if isinstance(tensor, DetachedWeight):
-        return _computed_bytes(tensor, start, stop)
-    return tensor.tobytes()[start:stop]
+class _Reader:
+    """The bytes of a tensor from first to last, each read or computed once."""
 
+    def __init__(self, tensor: ir.TensorProtocol) -> None:
+        self._tensor = tensor
+        self._position = 0
+        self._chunks: Iterator[memoryview] | None = None
+        self._rest = memoryview(b"")
 
-def _computed_bytes(tensor: DetachedWeight, start: int, stop: int) -> bytes:
-    """Bytes of a computed weight; it is made anew up to `stop`, and nothing of it is kept."""
-    gathered = bytearray()
-    position = 0
-    for chunk in tensor.chunks():
-        end = position + len(chunk)
-        if end > start:
-            gathered += chunk[max(0, start - position) : max(0, stop - position)]
-        position = end
-        if position >= stop:
-            break
-    return bytes(gathered)
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        start = self._position
+        self._position += count
+        if isinstance(self._tensor, StoredWeight):
+            return self._tensor.read(start, start + count)
+        if self._chunks is None:
+            whole = self._tensor
+            self._chunks = whole.chunks() if isinstance(whole, DetachedWeight) else iter([memoryview(whole.tobytes())])
+        pieces = []
+        while count > 0:
+            if not self._rest:
+                self._rest = next(self._chunks).cast("B")
+            piece = self._rest[:count]
+            pieces.append(bytes(piece))
+            self._rest = self._rest[len(piece) :]
+            count -= len(piece)
+        return b"".join(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
@@ -59,8 +60,8 @@ class DeduplicateInitializers(Pass):
         return PassResult(model=model, counts=dict(counts), skipped=tuple(skipped), note=note)
 
 
-def merge_small_constants(model: ir.Model, *, at_most: int) -> Counter[str]:
-    """Merge equal weights of `at_most` bytes in place; other passes tidy up with it."""
+def merge_equal(model: ir.Model, *, at_most: float = math.inf) -> Counter[str]:
+    """Merge equal weights of `at_most` bytes in place, and tie none: what other passes tidy up with."""
     counts: Counter[str] = Counter()
     for scope in scopes(model):
         _merge(scope, [weight for weight in scope.weights() if tensor_bytes(weight.tensor) <= at_most])

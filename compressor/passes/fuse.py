@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from compressor.errors import OptionError
 from compressor.passes.contract import Claim, Pass, PassResult
-from compressor.passes.deduplicate import merge_small_constants
+from compressor.passes.deduplicate import merge_equal
 from compressor.passes.fusions import (
     gelu,
     layer_normalization,
@@ -56,7 +56,7 @@ class FuseTransformer(Pass):
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything the rules here can, in one walk per kind of operator."""
         # First, so that nodes which differ in nothing but which copy they read look alike.
-        merged = merge_small_constants(model, at_most=SMALL_CONSTANT)
+        merged = merge_equal(model, at_most=SMALL_CONSTANT)
         edit = GraphEdit(model)
         edit.counts.update(merged)
         plain_shapes.simplify(edit)
