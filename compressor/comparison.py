@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from compressor.evaluation.host import describe_host
 from compressor.evaluation.judge import Verdict, appoint_judge
 from compressor.model.carried import carried
 from compressor.model.load import load
-from compressor.model.size import measure
+from compressor.model.size import size_on_disk
 from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size
 
 DEFAULT_ATOL = 1e-3
@@ -106,8 +106,8 @@ def compare(
     return Comparison(
         original_path=original,
         candidate_path=candidate,
-        original=_size_of_files(first),
-        candidate=_size_of_files(second),
+        original=size_on_disk(first),
+        candidate=size_on_disk(second),
         atol=atol,
         checks=(*checks, *found.checks),
         samples=found.samples,
@@ -192,12 +192,6 @@ def _shape_of(output: Any) -> str:  # what a run gives is only known when it has
     if shape is None:
         return "not a tensor"
     return "x".join(map(str, shape)) or "scalar"
-
-
-def _size_of_files(model: ir.Model) -> Size:
-    facts = carried(model)
-    size = measure(model)
-    return replace(size, total_bytes=sum(file.size for file in facts.files)) if facts else size
 
 
 def _warnings(model: ir.Model, path: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -13,7 +13,7 @@ import onnx_ir as ir
 from compressor.model.carried import carried
 from compressor.model.equality import equal_groups
 from compressor.model.load import load
-from compressor.model.size import measure, tensor_bytes
+from compressor.model.size import measure, size_on_disk, tensor_bytes
 from compressor.model.standins import DOMAIN as STANDIN_DOMAIN
 from compressor.model.tensors import Held, all_graphs, all_tensors
 from compressor.recipe import Recipe
@@ -132,7 +132,7 @@ def inspect(path: Path) -> Inspection:
         ir_version=model.ir_version,
         opsets={domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
         producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
-        size=replace(measure(model), total_bytes=sum(files.values())),
+        size=size_on_disk(model),
         inputs=tuple(_port(value) for value in model.graph.inputs),
         outputs=tuple(_port(value) for value in model.graph.outputs),
         operators=dict(Counter(map(_operator, _nodes(model))).most_common()),

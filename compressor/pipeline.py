@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import check_output, save
-from compressor.model.together import save_together
+from compressor.model.size import bytes_on_disk
+from compressor.model.together import check_together, save_together
 from compressor.recipe import Recipe
 from compressor.report import Report, SetReport
 
@@ -83,39 +84,29 @@ def compress_together(
 
     Args:
         paths: the ``.onnx`` files.
-        out: the folder for the results; it is made where it is missing.
+        out: the folder for the results; it is made where it is missing, the folders above it are not.
         recipe, force, verify, seed, threads, progress: as for :func:`compress`.
 
     Raises:
         ModelError: one of the files is missing, malformed or unsafe; then nothing is written.
-        OptionError: no file is given, or two have the same name.
+        OptionError: no file is given, or two have the same name, which some file systems find in other case too.
         OutputError: a result cannot be written, or exists and `force` is not set.
     """
     settings = _Settings(recipe or Recipe.default(), verify, seed, threads, progress or (lambda words: None))
-    folder = Path(out)
-    targets = _targets([Path(path) for path in paths], folder)
+    targets = _targets([Path(path) for path in paths], Path(out))
     sources = {target: load(path) for target, path in targets.items()}
-    if folder.exists():
-        for target, model in sources.items():
-            check_output(target, model, overwrite=force)
+    check_together(sources, overwrite=force)
     results, reports = {}, []
     for target, model in sources.items():
         settings.tell(target.name)
         results[target], report = _run(model, targets[target], settings)
         reports.append(replace(report, output=target))
     settings.tell("writing the results")
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        written = save_together(results, overwrite=force)
-    except BaseException:
-        if is_new:
-            folder.rmdir()
-        raise
+    written = save_together(results, overwrite=force)
     return SetReport(
         reports=tuple(reports),
         files=written.files,
-        original_bytes=_bytes_on_disk(sources.values()),
+        original_bytes=bytes_on_disk(sources.values()),
         total_bytes=written.total_bytes,
         shared_bytes=written.shared_bytes,
     )
@@ -125,18 +116,13 @@ def _targets(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Where each result goes, and where it comes from."""
     if not paths:
         raise OptionError("no model is given; name a folder with .onnx files, or the files")
-    targets: dict[Path, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in paths:
-        target = folder / path.name
-        if target in targets:
-            raise OptionError(f"{targets[target]} and {path} have the same name, which results keep; rename one")
-        targets[target] = path
-    return targets
-
-
-def _bytes_on_disk(models: Iterable[ir.Model]) -> int:
-    files = [file for model in models if (facts := carried(model)) for file in facts.files]
-    return sum({(file.status.st_dev, file.status.st_ino): file.size for file in files}.values())
+        name = path.name.casefold()
+        if name in by_name:
+            raise OptionError(f"{by_name[name]} and {path} have the same name, which results keep; rename one")
+        by_name[name] = path
+    return {folder / path.name: path for path in paths}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +143,7 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     judge = _find_judge(model, settings, warnings)
     chain = Chain(model=model, judge=judge, tell=settings.tell)
     # The source's files may hold more than the model needs, and that is what they weigh.
-    original = replace(chain.size, total_bytes=_bytes_on_disk([model]))
+    original = replace(chain.size, total_bytes=bytes_on_disk([model]))
     for step in settings.recipe.passes:
         chain.apply(step)
     report = Report(

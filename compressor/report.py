@@ -64,7 +64,8 @@ class OutputFidelity:
         sqnr_db: signal to quantization noise ratio, 10 log10(sum(x^2) / sum((x - y)^2)); infinity where equal.
         max_abs: largest absolute difference.
         max_rel: largest absolute difference divided by the largest absolute value of the original output.
-        top1_agreement: share of rows with the same largest entry along the last axis; None where that has no meaning.
+        top1_agreement: share of rows with the same largest entry along the last axis; of integers, booleans and
+            strings, the share of equal entries; None where neither has a meaning.
     """
 
     name: str
@@ -240,7 +241,7 @@ class SetReport:
 
     Attributes:
         reports: one a model, in the order given; sizes in it are those of the model written alone.
-        files: the models written, then the data file they share.
+        files: the models written, then the data file they share, if any weight is large enough for it.
         original_bytes: all source files together, a data file that several read counted once.
         total_bytes: all files written together.
         shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.

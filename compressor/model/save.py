@@ -30,10 +30,11 @@ def check_output(out: Path, model: ir.Model, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or would destroy what is there, before any work is done.
 
     Raises:
-        OutputError: the folder is missing or not writable, `out` is a folder, one of the model's own files, or exists
-            and `overwrite` is not set.
+        OutputError: the folder is missing or not writable, `out` is a folder, one of the model's own files, a name that
+            the file system does not take, or exists and `overwrite` is not set.
     """
     folder = out.parent
+    _check_name(out)
     if not folder.is_dir():
         raise OutputError(f"{out}: the folder {folder} does not exist; create it first")
     if out.is_dir():
@@ -46,6 +47,17 @@ def check_output(out: Path, model: ir.Model, *, overwrite: bool) -> None:
         raise OutputError(f"{out}: exists; choose another output, or allow overwriting it (--force)")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: the folder {folder} is not writable")
+
+
+def _check_name(out: Path) -> None:
+    """Look for the longest name that a save gives, that of the temporary file; it need not be there."""
+    try:
+        os.lstat(temporary_name(out))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{out}: cannot be written: {reason}; choose another output") from error
 
 
 def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progress | None = None) -> tuple[Path, ...]:
@@ -84,7 +96,7 @@ def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tu
             write_pieces(file, layout.main_file(""), layout.weights, tell.add)
             finish_file(file, mode)
             verify_written(path, model)
-            with _publishing(out):
+            with publishing(out.parent):
                 path.replace(out)
                 if replaces:
                     _remove_stale(out, model, keep=())
@@ -95,7 +107,7 @@ def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tu
             write_pieces(file, layout.main_file(data.name), layout.weights, tell.add)
             finish_file(data_file, mode)
             finish_file(file, mode)
-            with _publishing(out):
+            with publishing(out.parent):
                 _publish(path, out, data_path, data, model)
                 if replaces:
                     _remove_stale(out, model, keep=(data,))
@@ -117,17 +129,17 @@ def _publish(path: Path, out: Path, data_path: Path, data: Path, model: ir.Model
 
 
 @contextmanager
-def _publishing(out: Path) -> Iterator[None]:
-    """Let no other run on this folder give or remove names meanwhile, and flush the names at the end.
+def publishing(folder: Path) -> Iterator[None]:
+    """Let no other run on `folder` give or remove names meanwhile, and flush the names at the end.
 
-    Without it, a run could remove as stale the data file that another has just written and not yet named in `out`.
+    Without it, a run could remove as stale the data file that another has just written and not yet named in a model.
     """
     if os.name != "posix":
         yield
         return
     import fcntl
 
-    descriptor = os.open(out.parent, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -228,7 +240,7 @@ def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
 @contextmanager
 def temporary_file(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new private file beside `out`, gone at the end unless it was renamed."""
-    path = out.with_name(f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    path = temporary_name(out)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     with os.fdopen(os.open(path, flags, 0o600), "w+b", buffering=CHUNK_BYTES) as file:
         try:
@@ -236,6 +248,11 @@ def temporary_file(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
             yield path, file
         finally:
             path.unlink(missing_ok=True)
+
+
+def temporary_name(out: Path) -> Path:
+    """A name nobody has, beside `out`, that :func:`remove_abandoned` knows."""
+    return out.parent / f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}"
 
 
 def _lock(file: BinaryIO) -> bool:
@@ -265,18 +282,6 @@ def _own_data_files(out: Path) -> list[Path]:
     """Data files that earlier saves to `out` wrote."""
     pattern = re.compile(re.escape(f"{out.name}-") + rf"[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
     return [path for path in out.parent.iterdir() if pattern.fullmatch(path.name)]
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the renames themselves survive a power cut."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def mode_for(out: Path) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 
 import onnx
 import onnx_ir as ir
 
+from compressor.model.carried import carried
 from compressor.model.equality import equal_groups
 from compressor.model.layout import lay_out
 from compressor.model.tensors import all_tensors
@@ -26,6 +29,21 @@ def measure(model: ir.Model) -> Size:
         metadata_bytes=_metadata_bytes(onnx.ModelProto.FromString(layout.skeleton)),
         duplicate_bytes=_duplicate_bytes([item.tensor for item in held if item.read_as is not None]),
     )
+
+
+def size_on_disk(model: ir.Model) -> Size:
+    """Size of `model` with the files it was read from as the total, which may hold more than the model needs.
+
+    A model that was not read from a file counts as it would be written.
+    """
+    size = measure(model)
+    return replace(size, total_bytes=bytes_on_disk([model])) if carried(model) else size
+
+
+def bytes_on_disk(models: Iterable[ir.Model]) -> int:
+    """Bytes of all files that `models` were read from; a file that several read counts once."""
+    files = [file for model in models if (facts := carried(model)) for file in facts.files]
+    return sum({(file.status.st_dev, file.status.st_ino): file.size for file in files}.values())
 
 
 def tensor_bytes(tensor: ir.TensorProtocol) -> int:

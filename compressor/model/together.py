@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
-from collections.abc import Hashable, Iterable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
-from typing import BinaryIO
 
 import onnx_ir as ir
 
 from compressor.errors import ModelError, OutputError
 from compressor.model.carried import carried
-from compressor.model.layout import DIGEST_LENGTH, Layout, aligned
+from compressor.model.files import DataFile
+from compressor.model.layout import DIGEST_LENGTH, Layout
 from compressor.model.load import load
+from compressor.model.pool import Pool
 from compressor.model.save import (
     check_output,
     finish_file,
-    flush_folder,
     mode_for,
+    publishing,
     remove_abandoned,
     temporary_file,
+    temporary_name,
     verify_written,
     write_pieces,
 )
 from compressor.model.skeleton import to_skeleton
-from compressor.model.weights import DetachedWeight, StoredWeight
 
 _DATA_NAME = re.compile(rf"weights-[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
+_DRAFT = "weights.data"
+"""What temporary data files are named after: the digest is known only when all weights are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,7 @@ class WrittenSet:
     """What one call wrote.
 
     Attributes:
-        files: the models in the order given, then the data file they share.
+        files: the models in the order given, then the data file they share, if any weight is large enough for it.
         total_bytes: of all files.
         shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.
     """
@@ -47,98 +53,92 @@ class WrittenSet:
     shared_bytes: int
 
 
+def check_together(models: Mapping[Path, ir.Model], *, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, or would destroy what is there, before any work is done.
+
+    Raises:
+        OutputError: the outputs are not in one folder, the folder is a file or cannot be made, or one of the outputs is
+            as :func:`compressor.model.save.check_output` refuses it, for any of the models.
+    """
+    folder = _folder_of(models)
+    try:
+        is_missing = not os.path.lexists(folder)
+        if not is_missing and not folder.is_dir():
+            raise OutputError(f"{folder}: is not a folder; several models are written to one, name another output")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+    for model in models.values():
+        if is_missing:
+            check_output(folder, model, overwrite=False)
+            continue
+        for path in models:
+            check_output(path, model, overwrite=overwrite)
+
+
 def save_together(models: Mapping[Path, ir.Model], *, overwrite: bool = False) -> WrittenSet:
     """Write each model to its path, all in one folder, their weights in one data file; each loads on its own.
 
     Weights are shared by their bytes. The data file's name holds a digest of its content and it is renamed first, so
-    at every moment each ``.onnx`` file is whole: the old one with its old data, or the new one with the new.
+    at every moment each ``.onnx`` file is whole: the old one with its old data, or the new one with the new. The folder
+    is made where it is missing.
 
     Raises:
-        OutputError: as :func:`compressor.model.save.save`; then nothing is left behind.
+        OutputError: as :func:`check_together`, or the disk is full or failing; then the folder is as it was.
     """
-    folders = {path.parent for path in models}
+    check_together(models, overwrite=overwrite)
+    folder = _folder_of(models)
+    try:
+        with _made(folder):
+            for path in (*models, folder / _DRAFT):
+                remove_abandoned(path)
+            return _write(models, folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; it was left as it was") from error
+
+
+def _folder_of(paths: Iterable[Path]) -> Path:
+    folders = {path.parent for path in paths}
     if len(folders) != 1:
         raise OutputError(f"{', '.join(map(str, sorted(folders)))}: models that share weights must be in one folder")
-    for path, model in models.items():
-        check_output(path, model, overwrite=overwrite)
-        remove_abandoned(path)
+    return folders.pop()
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make `folder` where it is missing, and remove it again if the work in it fails."""
+    is_new = not folder.exists()
+    if is_new:
+        folder.mkdir()
     try:
-        return _write(models, next(iter(folders)))
-    except OSError as error:
-        raise OutputError(
-            f"{next(iter(folders))}: cannot be written: {error.strerror or error}; nothing was left behind"
-        ) from error
-
-
-@dataclass(slots=True)
-class _Pool:
-    """The data file while it is written: every content once."""
-
-    file: BinaryIO
-    end: int = 0
-    shared_bytes: int = 0
-    by_storage: dict[Hashable, int] = field(default_factory=dict)
-    by_content: dict[tuple[int, bytes], int] = field(default_factory=dict)
-
-    def place(self, weight: DetachedWeight) -> int:
-        """Write `weight` unless its bytes are there already; the offset of its first byte."""
-        storage = weight.key if isinstance(weight, StoredWeight) else id(weight)
-        if storage in self.by_storage:
-            return self.by_storage[storage]
-        offset = aligned(self.end, weight.nbytes)
-        self.file.seek(offset)
-        digest = hashlib.blake2b(digest_size=32)
-        for chunk in weight.chunks():
-            self.file.write(chunk)
-            digest.update(chunk)
-        content = (weight.nbytes, digest.digest())
-        if content in self.by_content:
-            offset = self.by_content[content]  # what was just written will be written over, or cut off
-        else:
-            self.by_content[content] = offset
-            self.end = offset + weight.nbytes
-        self.by_storage[storage] = offset
-        return offset
-
-    def close(self) -> str:
-        """Cut off what is not needed; the digest of what is."""
-        self.file.flush()
-        self.file.truncate(self.end)
-        digest = hashlib.blake2b(digest_size=DIGEST_LENGTH // 2)
-        for (length, content), offset in self.by_content.items():
-            digest.update(f"{offset} {length} ".encode() + content)
-        return digest.hexdigest()
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # somebody else has put something into it
+                folder.rmdir()
+        raise
 
 
 def _write(models: Mapping[Path, ir.Model], folder: Path) -> WrittenSet:
-    replaced = _replaced_data(models, folder)
-    with ExitStack() as stack:
-        data_path, data_file = stack.enter_context(temporary_file(folder / "weights.data"))
-        pool = _Pool(data_file)
+    modes = {path: mode_for(path) for path in models}
+    with ExitStack() as drafts:
+        data_draft, data_file = drafts.enter_context(temporary_file(folder / _DRAFT))
+        pool = Pool(data_file)
         layouts = {path: _lay_out(model, pool) for path, model in models.items()}
-        data = folder / f"weights-{pool.close()}.data"
+        data = folder / f"weights-{pool.digest()}.data"
         written: dict[Path, Path] = {}
         for path, layout in layouts.items():
-            temporary, file = stack.enter_context(temporary_file(path))
+            written[path], file = drafts.enter_context(temporary_file(path))
             write_pieces(file, layout.main_file(data.name), layout.weights)
-            finish_file(file, mode_for(path))
-            written[path] = temporary
-        finish_file(data_file, mode_for(data))
-        is_new = not data.exists()
-        data_path.replace(data)
-        try:
-            for path, temporary in written.items():
-                verify_written(temporary, models[path])
-        except BaseException:
-            if is_new:
-                data.unlink(missing_ok=True)
-            raise
-        for path, temporary in written.items():
-            temporary.replace(path)
-    flush_folder(folder)
-    for stale in replaced - {data}:
-        stale.unlink(missing_ok=True)
-    files = (*models, data)
+            finish_file(file, modes[path])
+        # Whoever may not read one of the models may not read its weights either.
+        finish_file(data_file, reduce(and_, modes.values()))
+        with publishing(folder):
+            stale = _stale_data(models, folder)
+            _publish(models, written, (data_draft, data) if pool.end else None)
+            for path in stale - {data}:
+                with suppress(OSError):  # the result is whole without it
+                    path.unlink(missing_ok=True)
+    files = (*models, data) if pool.end else tuple(models)
     return WrittenSet(
         files=files,
         total_bytes=sum(file.stat().st_size for file in files),
@@ -146,11 +146,55 @@ def _write(models: Mapping[Path, ir.Model], folder: Path) -> WrittenSet:
     )
 
 
-def _lay_out(model: ir.Model, pool: _Pool) -> Layout:
+def _lay_out(model: ir.Model, pool: Pool) -> Layout:
     skeleton = to_skeleton(model)
     offsets = {token: pool.place(weight) for token, weight in skeleton.weights.items()}
     proto = skeleton.proto.SerializeToString(deterministic=True)
     return Layout(skeleton=proto, weights=skeleton.weights, offsets=offsets, data_bytes=pool.end)
+
+
+def _publish(models: Mapping[Path, ir.Model], drafts: Mapping[Path, Path], data: tuple[Path, Path] | None) -> None:
+    """Give all files their names, the data file first, or none of them."""
+    with ExitStack() as kept:
+        if data is not None:
+            draft, name = data
+            kept.enter_context(_restored_on_failure(name))
+            draft.replace(name)
+        for path, draft in drafts.items():
+            verify_written(draft, models[path])
+        for path, draft in drafts.items():
+            kept.enter_context(_restored_on_failure(path))
+            draft.replace(path)
+
+
+@contextmanager
+def _restored_on_failure(path: Path) -> Iterator[None]:
+    """Keep what is at `path` under another name meanwhile, and put it back if the work fails."""
+    if not os.path.lexists(path):
+        try:
+            yield
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return
+    kept = temporary_name(path)
+    try:
+        _duplicate(path, kept)
+        try:
+            yield
+        except BaseException:
+            kept.replace(path)
+            raise
+    finally:
+        kept.unlink(missing_ok=True)
+
+
+def _duplicate(path: Path, other: Path) -> None:
+    """Give a file a second name, or where the file system has no such thing, make a copy."""
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(path, other, follow_symlinks=False)
 
 
 def _shared_bytes(layouts: Iterable[Layout]) -> int:
@@ -164,13 +208,31 @@ def _shared_bytes(layouts: Iterable[Layout]) -> int:
     return total
 
 
-def _replaced_data(models: Mapping[Path, ir.Model], folder: Path) -> set[Path]:
-    """Data files of earlier sets that only the models about to be replaced read."""
-    used_elsewhere: set[Path] = set()
+def _stale_data(models: Mapping[Path, ir.Model], folder: Path) -> set[Path]:
+    """Data files of earlier sets that only the models about to be replaced read.
+
+    None where a model that stays cannot be read: there is no telling what it needs.
+    """
+    found = {path for path in folder.iterdir() if _DATA_NAME.fullmatch(path.name)}
+    if not found:
+        return found
     replaced: set[Path] = set()
-    for path in folder.glob("*.onnx"):
-        with suppress(ModelError):
-            facts = carried(load(path))
-            files = {folder / file.path.name for file in facts.files[1:]} if facts else set()
-            (replaced if path in models else used_elsewhere).update(files)
-    return {path for path in replaced - used_elsewhere if _DATA_NAME.fullmatch(path.name)}
+    needed = {path for path in found for file in _files(models.values()) if file.is_same_file(path)}
+    for path in (path for path in folder.iterdir() if path.suffix.lower() == ".onnx" or path in models):
+        try:
+            read = _data_of(path, found)
+        except ModelError:
+            if path in models:
+                continue
+            return set()
+        (replaced if path in models else needed).update(read)
+    return replaced - needed
+
+
+def _data_of(model: Path, found: Collection[Path]) -> set[Path]:
+    files = _files([load(model)])
+    return {path for path in found if any(file.is_same_file(path) for file in files)}
+
+
+def _files(models: Iterable[ir.Model]) -> list[DataFile]:
+    return [file for model in models if (facts := carried(model)) for file in facts.files]
