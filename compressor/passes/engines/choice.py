@@ -103,10 +103,26 @@ def _check(model: ir.Model, own: ir.Model, result: ir.Model) -> None:
     for mine, theirs in ((model.graph.inputs, result.graph.inputs), (model.graph.outputs, result.graph.outputs)):
         if [(v.name, v.type, v.shape) for v in mine] != [(v.name, v.type, v.shape) for v in theirs]:
             raise EngineRefusal("changes the model's inputs or outputs")
+    lost = next((value.name for value in _values_read(result) if not _exists(value)), None)
+    if lost is not None:
+        raise EngineRefusal(f"loses '{lost}', which is still read")
     if measure(result).all_weight_bytes > measure(own).all_weight_bytes + LARGEST_NEW:
         raise EngineRefusal("makes the weights larger")
     if _quantizable_bytes(result) < _quantizable_bytes(own):
         raise EngineRefusal("packs weights, which hides them from quantization")
+
+
+def _values_read(model: ir.Model) -> list[ir.Value]:
+    inputs = [value for node in model.graph.all_nodes() for value in node.inputs if value is not None]
+    return [*model.graph.outputs, *inputs]
+
+
+def _exists(value: ir.Value) -> bool:
+    """Something gives the value: a node that is still in its graph, the caller, or a weight."""
+    producer = value.producer()
+    if producer is not None:
+        return producer.graph is not None
+    return value.is_graph_input() or value.is_initializer()
 
 
 def _quantizable_bytes(model: ir.Model) -> int:

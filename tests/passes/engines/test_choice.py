@@ -82,6 +82,15 @@ def test_refuses_an_answer_that_costs_more(text: str, size: int, reason: str, mo
     assert refusals[0].startswith(reason)
 
 
+def test_refuses_an_answer_that_loses_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = draw(FUSED, {"w": normal(8, 8)})
+    last = result.graph[-1]
+    result.graph.remove(last)
+    taken, refusals = answer(monkeypatch, result, unfused())
+    assert not taken
+    assert refusals == ["loses 'y', which is still read"]
+
+
 def test_a_copy_comes_back_with_every_weight_by_reference() -> None:
     model = bert()
     result = optimize_apart(model, COPY)
