@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.match import made_by, number_of, operands, tensor_of
+from compressor.passes.fusions.match import is_operator, made_by, number_of, operands, tensor_of
 from compressor.passes.fusions.shape_facts import Facts
 
 
@@ -217,3 +217,24 @@ def _evaluated(op_type: str, numbers: list[float]) -> float | None:
                 return first
     except (ArithmeticError, ValueError):
         return None
+
+
+def lies_between_products(softmax: ir.Node) -> bool:
+    """A product of two computed tensors is a few steps before, and another one a few steps behind."""
+    before, behind = [softmax], [softmax]
+    for _ in range(4):
+        before = [p for node in before[:8] for v in node.inputs if v is not None and (p := v.producer()) is not None]
+        if any(_is_product(node) for node in before):
+            break
+    else:
+        return False
+    for _ in range(3):
+        behind = [user for node in behind[:8] for v in node.outputs for user, _ in v.uses()]
+        if any(_is_product(node) for node in behind):
+            return True
+    return False
+
+
+def _is_product(node: ir.Node) -> bool:
+    computed = [value for value in node.inputs if value is not None and tensor_of(value) is None]
+    return is_operator(node, "MatMul", "Einsum") and len(computed) == 2

@@ -13,7 +13,13 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.attention_bias import AttentionBiases, Extent, can_mask_whole_rows, check_fits
 from compressor.passes.fusions.attention_operands import Source, Target, scored, weighed
-from compressor.passes.fusions.attention_scores import NotAttention, NotFusable, Scores, scores_before
+from compressor.passes.fusions.attention_scores import (
+    NotAttention,
+    NotFusable,
+    Scores,
+    lies_between_products,
+    scores_before,
+)
 from compressor.passes.fusions.dimensions import Size
 from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import (
@@ -24,7 +30,6 @@ from compressor.passes.fusions.match import (
     is_swap,
     only_user,
     sole_user,
-    tensor_of,
 )
 
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -94,7 +99,7 @@ def fuse(edit: GraphEdit) -> None:
             edit.skip(place_of(softmax), str(refusal))
             continue
         except NotAttention:
-            if _lies_between_products(softmax):
+            if lies_between_products(softmax):
                 edit.skip(
                     place_of(softmax), "the Softmax lies between two products, but not as in any attention known here"
                 )
@@ -278,24 +283,3 @@ def _guarded(edit: GraphEdit, before: ir.Node, value: ir.Value) -> ir.Value:
     test = edit.insert(before, "IsNaN", [value], name=f"{value.name}_is_nan").outputs[0]
     zero = edit.number(0.0, dtype)
     return edit.insert(before, "Where", [test, zero, value], name=f"{value.name}_guarded").outputs[0]
-
-
-def _lies_between_products(softmax: ir.Node) -> bool:
-    """A product of two computed tensors is a few steps before, and another one a few steps behind."""
-    before, behind = [softmax], [softmax]
-    for _ in range(4):
-        before = [p for node in before[:8] for v in node.inputs if v is not None and (p := v.producer()) is not None]
-        if any(_is_product(node) for node in before):
-            break
-    else:
-        return False
-    for _ in range(3):
-        behind = [user for node in behind[:8] for v in node.outputs for user, _ in v.uses()]
-        if any(_is_product(node) for node in behind):
-            return True
-    return False
-
-
-def _is_product(node: ir.Node) -> bool:
-    computed = [value for value in node.inputs if value is not None and tensor_of(value) is None]
-    return is_operator(node, "MatMul", "Einsum") and len(computed) == 2
