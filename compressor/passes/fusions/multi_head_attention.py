@@ -35,6 +35,9 @@ from compressor.passes.fusions.match import (
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 """Element types ONNX Runtime's CPU kernel takes."""
 
+FIRST_OPSET_WITH_BIAS = 9
+"""Expand came with opset 8, Where with 9."""
+
 
 _PREPARATION = {"bsh": 0, "bsnd": 1, "sbh": 1, "bnsd": 2, "bnds": 2, "(bs)h": 1, "(sb)h": 2}
 """Nodes between (batch, sequence, heads * size) and another order of axes."""
@@ -125,6 +128,8 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     is_along_keys = (axis in (-2, (rank or 0) - 2) and edit.opset >= 13) if is_swapped else is_at_end(axis, rank)
     if not is_along_keys:
         raise NotFusable("the Softmax is not along the keys")
+    if scores.biases and edit.opset < FIRST_OPSET_WITH_BIAS:
+        raise NotFusable(f"opset {edit.opset} has no operators to bring a mask into the shape the fused one takes")
     if is_swapped and scores.biases:
         raise NotFusable("something is added to scores that are transposed")
     queries, keys = scored(edit, scores.product, is_swapped=is_swapped)
@@ -277,7 +282,11 @@ def _reshaped(edit: GraphEdit, before: ir.Node, value: ir.Value, shape: list[int
 
 
 def _guarded(edit: GraphEdit, before: ir.Node, value: ir.Value) -> ir.Value:
-    """Give 0 for rows without a number, as the graph did for their probabilities."""
+    """Give 0 for rows without a number, as the graph did for their probabilities.
+
+    The graph tests probabilities, this tests results: they differ where a value itself is not a number, which the graph
+    would pass on.
+    """
     dtype = edit.facts.dtype(value)
     assert dtype is not None
     test = edit.insert(before, "IsNaN", [value], name=f"{value.name}_is_nan").outputs[0]

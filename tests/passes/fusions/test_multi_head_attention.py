@@ -465,3 +465,11 @@ def test_leaves_attention_over_heads_that_come_and_go_as_heads_alone() -> None:
     feed = {"q": normal(3, 2, 5, 4), "k": normal(3, 2, 5, 4, seed=1), "v": normal(3, 2, 5, 6)}
     result = assert_left_alone(model, feed)
     assert reasons(result) == ["the heads are not split and merged around the attention, so fusing would add nodes"]
+
+
+def test_leaves_a_mask_of_an_opset_without_expand_alone() -> None:
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + "sm = Add(s, bias) " + SOFTMAX.replace("axis=-1", "axis=3") + MERGE
+    model = graph(body, inputs="float[B, S, 8] x, float[B, 1, 1, S] bias", opset=7)
+    result = fuse(model, {"x": normal(2, 3, 8), "bias": normal(2, 1, 1, 3)})
+    assert operators(result.model)["Softmax"] == 1
+    assert reasons(result) == ["opset 7 has no operators to bring a mask into the shape the fused one takes"]
