@@ -136,8 +136,10 @@ def _literal(value: Any) -> str:
         return _literal(value.value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple | frozenset):
-        return f"[{', '.join(map(_literal, sorted(value)))}]"
+    if isinstance(value, frozenset):
+        return _literal(tuple(sorted(value)))
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
