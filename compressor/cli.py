@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import IntEnum
 from pathlib import Path
@@ -15,10 +15,10 @@ import typer
 
 from compressor import __version__
 from compressor.errors import CompressorError, OptionError
+from compressor.examples import COMPARE_EXAMPLES, COMPRESS_EXAMPLES, INSPECT_EXAMPLES
 
 if TYPE_CHECKING:
     from compressor.recipe import Recipe
-    from compressor.report import Report
 
 
 class ExitCode(IntEnum):
@@ -33,38 +33,22 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-EXIT_CODES = """\b
-Exit codes:
-  0  done
-  1  done, but the result broke a promise: a pass was rolled back, or two models differ
-  2  bad input or options; one sentence on stderr says which
-"""
-COMPRESS_EXAMPLES = f"""\b
-Examples:
-  compressor compress model.onnx
-  compressor compress model.onnx -o small.onnx --passes deduplicate,quantize
-  compressor compress model.onnx --recipe recipe.toml --json report.json
-  compressor compress model.onnx --json - | jq .ratio
-
-{EXIT_CODES}"""
-INSPECT_EXAMPLES = """\b
-Examples:
-  compressor inspect model.onnx
-  compressor inspect model.onnx --json - | jq '.largest[0]'
-"""
-COMPARE_EXAMPLES = f"""\b
-Examples:
-  compressor compare model.onnx model.compressed.onnx
-  compressor compare model.onnx model.compressed.onnx --atol 0.1
-
-{EXIT_CODES}"""
-
+ModelsArgument = Annotated[
+    list[Path], typer.Argument(metavar="MODEL", help="The .onnx file, several, or a folder; never changed.")
+]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file; it is never changed.")]
 OriginalArgument = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model whose outputs are right.")]
 CandidateArgument = Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="OUT", help="Result [default: NAME.compressed.onnx beside NAME.onnx]."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Result; for several models a folder "
+        "[default: NAME.compressed.onnx beside NAME.onnx, DIR.compressed beside DIR, compressed beside the first of "
+        "several].",
+    ),
 ]
 PassesOption = Annotated[
     str | None,
@@ -79,7 +63,9 @@ JsonOption = Annotated[
 MarkdownOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace OUT if it exists; in a folder, the models of the same names.")
+]
 NoVerifyOption = Annotated[
     bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
 ]
@@ -110,12 +96,6 @@ def main() -> None:
     app()
 
 
-def default_output(model: Path) -> Path:
-    """Name the result: ``model.onnx`` becomes ``model.compressed.onnx`` beside it."""
-    stem = model.stem if model.suffix.lower() == ".onnx" else model.name
-    return model.parent / f"{stem}.compressed.onnx"
-
-
 def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"compressor {__version__}")
@@ -133,7 +113,7 @@ def _program(
 
 @app.command("compress", epilog=COMPRESS_EXAMPLES, no_args_is_help=True)
 def _compress(
-    model: ModelArgument,
+    models: ModelsArgument,
     output: OutputOption = None,
     passes: PassesOption = None,
     recipe: RecipeOption = None,
@@ -144,28 +124,40 @@ def _compress(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Shrink a model pass by pass, measuring after each."""
+    """Shrink a model, or models that belong together, pass by pass, measuring after each."""
     with _errors_as_exit_codes():
-        from compressor.pipeline import compress
+        from compressor.pipeline import compress, compress_together
         from compressor.render import as_json, as_markdown
-        from compressor.render.as_table import report_as_table
         from compressor.render.destination import open_destination
-        from compressor.render.terminal import print_report, shown_progress
+        from compressor.render.forms import forms_of_report, forms_of_set
+        from compressor.render.terminal import print_report, say, shown_progress
+        from compressor.selection import select
 
-        target = output or default_output(model)
-        _refuse_clashes(target, json, markdown)
+        selected = select(models, output)
+        _refuse_clashes(selected.written, json, markdown)
         with (
             open_destination(json, as_json.MARK) as to_json,
             open_destination(markdown, as_markdown.MARK) as to_markdown,
         ):
-            chosen = _choose_recipe(passes, recipe)
-            with nullcontext() if quiet else shown_progress() as progress:
-                report = compress(model, target, recipe=chosen, force=force, verify=not no_verify, progress=progress)
-            to_json.write(as_json.as_text(as_json.report_as_dict(report)))
-            to_markdown.write(as_markdown.report_as_markdown(report))
+            chosen, verify, out = _choose_recipe(passes, recipe), not no_verify, selected.output
+            with nullcontext() if quiet else shown_progress() as tell:
+                if selected.is_set:
+                    together = compress_together(
+                        selected.models, out, recipe=chosen, force=force, verify=verify, progress=tell
+                    )
+                    forms = forms_of_set(together, verbose=verbose)
+                else:
+                    (model,) = selected.models
+                    report = compress(model, out, recipe=chosen, force=force, verify=verify, progress=tell)
+                    forms = forms_of_report(report, verbose=verbose)
+            to_json.write(forms.json)
+            to_markdown.write(forms.markdown)
         if not quiet and not _is_standard_output(json, markdown):
-            print_report(report_as_table(report, verbose=verbose))
-        _end_if_broken(report)
+            print_report(forms.table)
+        for sentence in forms.undone:
+            say(sentence)
+        if forms.undone:
+            raise typer.Exit(ExitCode.BROKEN)
 
 
 @app.command("inspect", epilog=INSPECT_EXAMPLES, no_args_is_help=True)
@@ -230,11 +222,11 @@ def _choose_recipe(passes: str | None, recipe: Path | None) -> "Recipe | None":
     return None
 
 
-def _refuse_clashes(target: Path, *reports: Path | None) -> None:
+def _refuse_clashes(results: Sequence[Path], *reports: Path | None) -> None:
     """Refuse two things written to one place, before either is; the result itself is never printed."""
-    if _is_standard_output(target):
-        raise OptionError(f"{target}: the result cannot be printed; name a file")
-    taken = {os.path.realpath(target)}
+    if _is_standard_output(*results):
+        raise OptionError("-: the result cannot be printed; name a file")
+    taken = set(map(os.path.realpath, results))
     for path in reports:
         if path is None:
             continue
@@ -246,17 +238,6 @@ def _refuse_clashes(target: Path, *reports: Path | None) -> None:
 
 def _is_standard_output(*paths: Path | None) -> bool:
     return Path("-") in paths
-
-
-def _end_if_broken(report: "Report") -> None:
-    from compressor.render.terminal import say
-    from compressor.report import Outcome
-
-    undone = [step for step in report.steps if step.outcome is Outcome.ROLLED_BACK]
-    for step in undone:
-        say(f"{step.name} was rolled back: {step.reason or 'it broke its claim'}")
-    if undone:
-        raise typer.Exit(ExitCode.BROKEN)
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from typer.testing import CliRunner, Result
 
 import compressor
 from compressor import pipeline
-from compressor.cli import ExitCode, app, default_output
+from compressor.cli import ExitCode, app
 from compressor.comparison import DEFAULT_ATOL
 from compressor.errors import ModelError
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Report
+from compressor.selection import beside_model
 
 TWICE = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -123,9 +124,16 @@ def test_the_model_itself_is_never_the_output(model: Path) -> None:
     ("arguments", "said"),
     [
         (("compress", "{folder}/no[v2].onnx"), "no[v2].onnx: no such file"),
-        (("compress", "{folder}"), "is a folder"),
-        (("compress", "."), "is a folder"),
-        (("compress", ""), ""),
+        (("compress", "{folder}", "-o", "{model}", "--force"), "is not a folder"),
+        (("compress", "{folder}", "-o", "{folder}", "--force"), "is the input"),
+        (("compress", "{folder}", "-o", "{folder}/none/out"), "does not exist"),
+        (("compress", "{folder}", "-o", "{folder}/" + "o" * 300), "too long"),
+        (("compress", "{folder}", "-o", "-"), "cannot be printed"),
+        (("compress", "{folder}", "{model}"), "name one folder alone, or files"),
+        (("compress", "{model}", "{model}"), "have the same name"),
+        (("compress", "{model}", "{folder}/none/MODEL.onnx"), "have the same name"),
+        (("compress", "{model}", "{folder}/none.onnx"), "none.onnx: no such file"),
+        (("compress", "{model}", "-o", ""), "is a folder"),
         (("compress", "{model}", "-o", "-"), "cannot be printed"),
         (("compress", "{model}", "-o", "{folder}"), "is a folder"),
         (("compress", "{model}", "-o", "{folder}/" + "o" * 300), "too long"),
@@ -267,4 +275,4 @@ def test_says_its_version() -> None:
     ],
 )
 def test_names_the_result_after_the_model(model: str, output: str) -> None:
-    assert default_output(Path(model)) == Path(output)
+    assert beside_model(Path(model)) == Path(output)

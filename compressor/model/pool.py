@@ -21,7 +21,7 @@ class Pool:
         """Start with the empty `file`."""
         self.end = 0
         self._file = file
-        self._by_storage: dict[Hashable, int] = {}
+        self._by_storage: dict[Hashable, tuple[int, DetachedWeight]] = {}
         self._by_content: dict[tuple[int, bytes], int] = {}
 
     def place(self, weight: DetachedWeight) -> int:
@@ -31,7 +31,7 @@ class Pool:
         """
         storage = weight.key if isinstance(weight, StoredWeight) else id(weight)
         if storage in self._by_storage:
-            return self._by_storage[storage]
+            return self._by_storage[storage][0]
         offset = aligned(self.end, weight.nbytes)
         content = (weight.nbytes, self._write(weight, offset))
         if content in self._by_content:
@@ -40,7 +40,7 @@ class Pool:
         else:
             self._by_content[content] = offset
             self.end = offset + weight.nbytes
-        self._by_storage[storage] = offset
+        self._by_storage[storage] = offset, weight  # held, or its identity could become another's
         return offset
 
     def digest(self) -> str:

@@ -61,17 +61,14 @@ def check_together(models: Mapping[Path, ir.Model], *, overwrite: bool) -> None:
             as :func:`compressor.model.save.check_output` refuses it, for any of the models.
     """
     folder = _folder_of(models)
-    try:
-        is_missing = not os.path.lexists(folder)
-        if not is_missing and not folder.is_dir():
-            raise OutputError(f"{folder}: is not a folder; several models are written to one, name another output")
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
-    for model in models.values():
-        if is_missing:
+    if not os.path.lexists(folder):
+        for model in models.values():
             check_output(folder, model, overwrite=False)
-            continue
-        for path in models:
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is not a folder; several models are written to one, name another output")
+    for path in models:
+        for model in models.values():
             check_output(path, model, overwrite=overwrite)
 
 
@@ -136,8 +133,7 @@ def _write(models: Mapping[Path, ir.Model], folder: Path) -> WrittenSet:
             stale = _stale_data(models, folder)
             _publish(models, written, (data_draft, data) if pool.end else None)
             for path in stale - {data}:
-                with suppress(OSError):  # the result is whole without it
-                    path.unlink(missing_ok=True)
+                _remove(path)
     files = (*models, data) if pool.end else tuple(models)
     return WrittenSet(
         files=files,
@@ -155,38 +151,31 @@ def _lay_out(model: ir.Model, pool: Pool) -> Layout:
 
 def _publish(models: Mapping[Path, ir.Model], drafts: Mapping[Path, Path], data: tuple[Path, Path] | None) -> None:
     """Give all files their names, the data file first, or none of them."""
-    with ExitStack() as kept:
+    with ExitStack() as rubbish, ExitStack() as undo:
         if data is not None:
-            draft, name = data
-            kept.enter_context(_restored_on_failure(name))
-            draft.replace(name)
+            _rename(*data, undo=undo, rubbish=rubbish)
         for path, draft in drafts.items():
             verify_written(draft, models[path])
         for path, draft in drafts.items():
-            kept.enter_context(_restored_on_failure(path))
-            draft.replace(path)
+            _rename(draft, path, undo=undo, rubbish=rubbish)
+        undo.pop_all()
 
 
-@contextmanager
-def _restored_on_failure(path: Path) -> Iterator[None]:
-    """Keep what is at `path` under another name meanwhile, and put it back if the work fails."""
-    if not os.path.lexists(path):
-        try:
-            yield
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return
-    kept = temporary_name(path)
-    try:
+def _rename(draft: Path, path: Path, *, undo: ExitStack, rubbish: ExitStack) -> None:
+    """Give `draft` the name `path`; what is there stays under another name until `rubbish` ends, for `undo`."""
+    if os.path.lexists(path):
+        kept = temporary_name(path)
+        rubbish.callback(_remove, kept)
         _duplicate(path, kept)
-        try:
-            yield
-        except BaseException:
-            kept.replace(path)
-            raise
-    finally:
-        kept.unlink(missing_ok=True)
+        undo.callback(kept.replace, path)
+    else:
+        undo.callback(_remove, path)
+    draft.replace(path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # nothing depends on it
+        path.unlink(missing_ok=True)
 
 
 def _duplicate(path: Path, other: Path) -> None:

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import PurePath
 
 from compressor.render.findings import steps_with_sizes_before
-from compressor.report import SCHEMA_VERSION, Report
+from compressor.report import SCHEMA_VERSION, Report, SetReport
 
 MARK = '"schema_version"'
 """The first key of every report; it tells our files from others."""
@@ -24,24 +24,36 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 def report_as_dict(report: Report) -> dict[str, Json]:
     """Turn the report of a run into plain data, with the change of size each step made."""
-    facts = facts_as_dict("compress", report)
+    return _headed("compress", _report(report))
+
+
+def set_as_dict(found: SetReport) -> dict[str, Json]:
+    """Turn the report of models that belong together into plain data, each model's as of a run of its own."""
+    return _headed("compress-set", {**_fields(found), "reports": [_report(report) for report in found.reports]})
+
+
+def facts_as_dict(kind: str, facts: object) -> dict[str, Json]:
+    """Turn a frozen dataclass of facts into plain data; `kind` is the command it answers."""
+    return _headed(kind, _fields(facts))
+
+
+def as_text(data: Mapping[str, Json]) -> str:
+    """Write plain data as JSON, in ASCII so that any terminal and any file name survive."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def _headed(kind: str, facts: dict[str, Json]) -> dict[str, Json]:
+    return {"schema_version": SCHEMA_VERSION, "kind": kind, **facts}
+
+
+def _report(report: Report) -> dict[str, Json]:
     original = report.original.total_bytes
     steps: list[Json] = []
     for step, size_before in steps_with_sizes_before(report.original, report.steps):
         before, after = size_before.total_bytes, step.size.total_bytes
         change = {"bytes": after - before, "share": (after - before) / max(1, before)}
         steps.append({**_fields(step), "change": _plain(change), "ratio": original / max(1, after)})
-    return {**facts, "steps": steps}
-
-
-def facts_as_dict(kind: str, facts: object) -> dict[str, Json]:
-    """Turn a frozen dataclass of facts into plain data; `kind` is the command it answers."""
-    return {"schema_version": SCHEMA_VERSION, "kind": kind, **_fields(facts)}
-
-
-def as_text(data: Mapping[str, Json]) -> str:
-    """Write plain data as JSON, in ASCII so that any terminal and any file name survive."""
-    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+    return {**_fields(report), "steps": steps}
 
 
 def _fields(facts: object) -> dict[str, Json]:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from compressor.render import figures
 from compressor.render.findings import closing, counts_of, drift_of, steps_with_sizes_before, time_of, timing_of
-from compressor.report import Latency, Outcome, Report, Size, Step
+from compressor.render.findings_of_set import (
+    closing_of_set,
+    drift_at_end,
+    rolled_back,
+    time_at_end,
+    timing_of_set,
+    warnings_of_set,
+)
+from compressor.report import Latency, Outcome, Report, SetReport, Size, Step
 
 MARK = "<!-- compressor report -->"
 """First line of every report; Markdown does not show it, and it tells our files from others."""
@@ -29,6 +37,32 @@ def report_as_markdown(report: Report) -> str:
         f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(timing_of(report))}.</sub>",
     ]
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
+
+
+def set_as_markdown(found: SetReport) -> str:
+    """Write a table with a row a model, what was rolled back, the warnings and the closing sentences."""
+    header = ("model", "before", "after, alone", "ratio", "drift", "one run (speed-up)")
+    undone = (f"{report.source.name}: {step.name} rolled back: {step.reason}" for report, step in rolled_back(found))
+    parts = [
+        f"**{_plain(found.files[0].parent.name)}**",
+        "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, map(_model_row, found.reports))]),
+        *(f"**Warning:** {_plain(text)}" for text in (*undone, *warnings_of_set(found))),
+        _plain(closing_of_set(found)),
+        f"<sub>{figures.SIZE_UNITS}; after, alone: if no weights were shared; ratio and drift against the original; "
+        f"one run: {_plain(timing_of_set(found))}.</sub>",
+    ]
+    return f"{MARK}\n" + "\n\n".join(parts) + "\n"
+
+
+def _model_row(report: Report) -> Sequence[str]:
+    return (
+        _plain(report.source.name),
+        figures.size(report.original.total_bytes),
+        figures.size(report.final.total_bytes),
+        f"{figures.times(report.ratio)}x",
+        ", ".join(drift_at_end(report)),
+        " ".join(time_at_end(report)),
+    )
 
 
 def _original_row(report: Report) -> Sequence[str]:

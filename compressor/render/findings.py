@@ -115,16 +115,17 @@ def samples_of(fidelity: Fidelity) -> str:
 
 def closing(report: Report) -> str:
     """Say in one paragraph what the run brought and what it cost."""
-    return " ".join(sentence for sentence in (_gain(report), _cost(report), _speed(report)) if sentence)
+    gained = gain(report.original.total_bytes, report.final.total_bytes)
+    return " ".join(sentence for sentence in (gained, _cost(report), _speed(report)) if sentence)
 
 
-def _gain(report: Report) -> str:
-    before, after = report.original.total_bytes, report.final.total_bytes
+def gain(before: int, after: int) -> str:
+    """Say in one sentence what became of so many bytes."""
     if before == after:
         return f"The size stays {figures.size(before)}."
     became = f"{figures.size(before)} became {figures.size(after)}"
     if after < before:
-        return f"{became}: {figures.times(report.ratio)} times smaller."
+        return f"{became}: {figures.times(before / max(1, after))} times smaller."
     return f"{became}: {figures.times(after / max(1, before))} times LARGER."
 
 

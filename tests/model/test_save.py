@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(
 class Failing:
     """Count the calls of system functions, and let the call number `at` fail."""
 
-    NAMES = ("open", "fsync", "fchmod", "rename", "replace", "copy_file_range", "unlink")
+    NAMES: tuple[str, ...] = ("open", "fsync", "fchmod", "rename", "replace", "copy_file_range", "unlink")
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, code: int) -> None:
         self.calls = 0

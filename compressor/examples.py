@@ -1,0 +1,34 @@
+"""Show what to type: the text below the options in the help of each command."""
+
+from __future__ import annotations
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  done, but the result broke a promise: a pass was rolled back, or two models differ
+  2  bad input or options; one sentence on stderr says which
+"""
+COMPRESS_EXAMPLES = f"""\b
+Examples:
+  compressor compress model.onnx
+  compressor compress model.onnx -o small.onnx --passes deduplicate,quantize
+  compressor compress model.onnx --recipe recipe.toml --json report.json
+  compressor compress model.onnx --json - | jq .ratio
+  compressor compress exported/ -o small/
+
+Several models, or a folder of them, are taken to belong together (encoder, decoder, decoder with
+past). Each keeps its name and loads on its own; weights that several hold are stored once, in a
+data file beside them. Other files, such as config.json, are not copied.
+
+{EXIT_CODES}"""
+INSPECT_EXAMPLES = """\b
+Examples:
+  compressor inspect model.onnx
+  compressor inspect model.onnx --json - | jq '.largest[0]'
+"""
+COMPARE_EXAMPLES = f"""\b
+Examples:
+  compressor compare model.onnx model.compressed.onnx
+  compressor compare model.onnx model.compressed.onnx --atol 0.1
+
+{EXIT_CODES}"""

@@ -1,0 +1,73 @@
+"""Put the facts about models that belong together into the words that every printed form shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compressor.render import figures
+from compressor.render.findings import drift_of, gain, samples_of, time_of
+from compressor.report import Outcome, Report, SetReport, Step
+
+
+def rolled_back(found: SetReport) -> Iterator[tuple[Report, Step]]:
+    """Yield each step that was undone, with the report it is in."""
+    for report in found.reports:
+        yield from ((report, step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK)
+
+
+def drift_at_end(report: Report) -> list[str]:
+    """Say how far the outputs of the model written are from the original's, one measure a line."""
+    return drift_of(report.steps[-1].fidelity if report.steps else None)
+
+
+def time_at_end(report: Report) -> list[str]:
+    """Say how long one run of the model written takes, and how many times as fast as the original that is."""
+    return time_of(report.steps[-1]) if report.steps else [figures.NOT_MEASURED]
+
+
+def timing_of_set(found: SetReport) -> str:
+    """Say how runs were timed and on what; every model has inputs of its own."""
+    steps = [step for report in found.reports for step in report.steps]
+    timed = [taken for step in steps for taken in (step.latency, step.original_latency) if taken is not None]
+    if not timed:
+        return figures.NOT_MEASURED
+    host = found.reports[0].host
+    return figures.printable(
+        f"median of at least {figures.plural(min(taken.runs for taken in timed), 'run')} in turns with the original; "
+        f"{figures.threads(host.threads)}, {host.cpu}; int8 path: {host.int8_path}"
+    )
+
+
+def warnings_of_set(found: SetReport) -> list[str]:
+    """Name the model in front of each warning, unless all models give it."""
+    common = set.intersection(*(set(report.warnings) for report in found.reports))
+    own = [f"{r.source.name}: {text}" for r in found.reports for text in r.warnings if text not in common]
+    return [*(text for text in found.reports[0].warnings if text in common), *own]
+
+
+def closing_of_set(found: SetReport) -> str:
+    """Say in one paragraph what the run brought, what of it sharing did, and what stands behind the figures."""
+    return " ".join(
+        (f"All files together: {gain(found.original_bytes, found.total_bytes)}", _sharing(found), _basis(found))
+    )
+
+
+def _sharing(found: SetReport) -> str:
+    if not found.shared_bytes:
+        return "No weight is in more than one model."
+    saved = figures.size(found.shared_bytes)
+    return f"Weights of several models are stored once, in {found.files[-1].name}, which saves {saved} of that."
+
+
+def _basis(found: SetReport) -> str:
+    last = [report.steps[-1].fidelity if report.steps else None for report in found.reports]
+    measured = [fidelity for fidelity in last if fidelity is not None and fidelity.outputs]
+    if not measured:
+        return "Accuracy was not measured: no output was compared with the original's."
+    fewest = samples_of(min(measured, key=lambda fidelity: fidelity.samples))
+    said = f"Drift was measured on at least {fewest} a model"
+    if missing := len(last) - len(measured):
+        said = f"Accuracy of {figures.plural(missing, 'model')} was not measured; of the others, on {fewest} or more"
+    if any(fidelity.generated for fidelity in measured):
+        return f"{said}; generated inputs are indicative only, real ones decide."
+    return f"{said}."

@@ -1,0 +1,54 @@
+"""Put the report of a run into every form the command gives it: JSON, Markdown, a table, sentences for stderr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import RenderableType
+
+from compressor.render.as_json import as_text, report_as_dict, set_as_dict
+from compressor.render.as_markdown import report_as_markdown, set_as_markdown
+from compressor.render.as_table import report_as_table
+from compressor.render.findings_of_set import rolled_back
+from compressor.render.set_as_table import set_as_table
+from compressor.report import Outcome, Report, SetReport, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """One report, said in four ways.
+
+    Attributes:
+        json, markdown: texts for files or pipes.
+        table: for a terminal.
+        undone: a sentence for each step that was rolled back.
+    """
+
+    json: str
+    markdown: str
+    table: RenderableType
+    undone: tuple[str, ...]
+
+
+def forms_of_report(report: Report, *, verbose: bool) -> Forms:
+    """Say what became of one model."""
+    return Forms(
+        json=as_text(report_as_dict(report)),
+        markdown=report_as_markdown(report),
+        table=report_as_table(report, verbose=verbose),
+        undone=tuple(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
+    )
+
+
+def forms_of_set(found: SetReport, *, verbose: bool) -> Forms:
+    """Say what became of models that belong together."""
+    return Forms(
+        json=as_text(set_as_dict(found)),
+        markdown=set_as_markdown(found),
+        table=set_as_table(found, verbose=verbose),
+        undone=tuple(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
+    )
+
+
+def _undone(step: Step) -> str:
+    return f"{step.name} was rolled back: {step.reason or 'it broke its claim'}"
