@@ -56,7 +56,7 @@ def _sharing(found: SetReport) -> str:
     if not found.shared_bytes:
         return "No weight is in more than one model."
     saved = figures.size(found.shared_bytes)
-    return f"Weights of several models are stored once, in {found.files[-1].name}, which saves {saved} of that."
+    return f"Weights of several models are stored once, in {found.files[-1].name}: {saved} less than a copy for each."
 
 
 def _basis(found: SetReport) -> str:

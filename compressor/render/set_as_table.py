@@ -24,7 +24,8 @@ from compressor.report import Report, SetReport
 
 def set_as_table(found: SetReport, *, verbose: bool = False) -> RenderableType:
     """Lay out `found`; `verbose` puts the whole report of every model before it."""
-    whole = [Padding(report_as_table(report, verbose=True), (0, 0, 1, 0)) for report in found.reports]
+    # An empty line after each, not padding: that would cut a path that is wider than the terminal.
+    whole = [Group(report_as_table(report, verbose=True), Text()) for report in found.reports]
     below: list[RenderableType] = [
         _table(found),
         Text(_legend(found), style="dim"),

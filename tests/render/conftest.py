@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import RenderableType
 from compressor.comparison import Check, Comparison
 from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render.terminal import print_report
-from compressor.report import Fidelity, Host, Latency, Outcome, OutputFidelity, Report, Size, Skip, Step
+from compressor.report import Fidelity, Host, Latency, Outcome, OutputFidelity, Report, SetReport, Size, Skip, Step
 
 HOST = Host(
     cpu="Example CPU @ 2.20GHz",
@@ -129,6 +130,36 @@ def unverified_report() -> Report:
         ),
         host=HOST,
         warnings=("nothing was run, so accuracy is unknown (--no-verify)",),
+    )
+
+
+@pytest.fixture
+def set_report(report: Report) -> SetReport:
+    """Two models of which one had a pass rolled back; they share weights and one warning."""
+    common = "sizes other than 4x16 could not be run"
+    decoder = replace(
+        report,
+        source=Path("t5[v2]/decoder_with_past_model.onnx"),
+        output=Path("t5[v2].compressed/decoder_with_past_model.onnx"),
+        steps=(report.steps[0], report.steps[2]),
+        warnings=(common, "output 'noise' is not judged: the original does not repeat it when it is run twice"),
+    )
+    encoder = replace(
+        report,
+        source=Path("t5[v2]/encoder_model.onnx"),
+        output=Path("t5[v2].compressed/encoder_model.onnx"),
+        warnings=(common,),
+    )
+    return SetReport(
+        reports=(decoder, encoder),
+        files=(
+            Path("t5[v2].compressed/decoder_with_past_model.onnx"),
+            Path("t5[v2].compressed/encoder_model.onnx"),
+            Path("t5[v2].compressed/weights-2d7836d9b91f2d5c.data"),
+        ),
+        original_bytes=717_097_238,
+        total_bytes=18_510_000,
+        shared_bytes=6_110_000,
     )
 
 

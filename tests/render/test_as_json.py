@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from compressor.render.as_json import MARK, Json, as_text, facts_as_dict, report_as_dict
-from compressor.report import SCHEMA_VERSION, Report, Step
+from compressor.render.as_json import MARK, Json, as_text, facts_as_dict, report_as_dict, set_as_dict
+from compressor.report import SCHEMA_VERSION, Report, SetReport, Step
 
 
 def parsed(data: dict[str, Json]) -> Any:
@@ -39,6 +39,16 @@ def test_adds_what_can_be_computed(report: Report) -> None:
     assert read["steps"][2]["change"]["bytes"] == 12_310_000 - 47_200_000, "against the step before, not the original"
     assert read["steps"][2]["ratio"] == read["ratio"]
     assert read["steps"][2]["fidelity"]["worst_cosine"] == 0.985039
+
+
+def test_each_model_of_a_set_reads_like_a_run_of_its_own(set_report: SetReport) -> None:
+    read = parsed(set_as_dict(set_report))
+    assert (read["kind"], read["schema_version"]) == ("compress-set", SCHEMA_VERSION)
+    assert {field.name for field in fields(SetReport)} <= read.keys()
+    assert read["ratio"] == pytest.approx(717_097_238 / 18_510_000)
+    for report, found in zip(set_report.reports, read["reports"], strict=True):
+        alone = parsed(report_as_dict(report))
+        assert found == {key: value for key, value in alone.items() if key not in ("schema_version", "kind")}
 
 
 def test_tells_not_measured_from_infinite(report: Report, unverified_report: Report) -> None:

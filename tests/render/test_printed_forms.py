@@ -12,11 +12,12 @@ from rich.console import RenderableType
 
 from compressor.comparison import Comparison
 from compressor.inspection import Inspection
-from compressor.render.as_markdown import MARK, report_as_markdown
+from compressor.render.as_markdown import MARK, report_as_markdown, set_as_markdown
 from compressor.render.as_table import report_as_table
 from compressor.render.comparison_as_table import comparison_as_table
 from compressor.render.inspection_as_table import inspection_as_table
-from compressor.report import Report, Skip
+from compressor.render.set_as_table import set_as_table
+from compressor.report import Report, SetReport, Skip
 
 Golden: TypeAlias = Callable[[str, str], None]
 Printed: TypeAlias = Callable[[RenderableType], str]
@@ -36,6 +37,53 @@ def test_unverified_report_claims_nothing(unverified_report: Report, printed: Pr
 
 def test_report_as_markdown(report: Report, golden: Golden) -> None:
     golden("report.md", report_as_markdown(report))
+
+
+def test_set_reads_well_at_80_columns(set_report: SetReport, printed: Printed, golden: Golden) -> None:
+    golden("set.txt", printed(set_as_table(set_report)))
+
+
+def test_set_as_markdown(set_report: SetReport, golden: Golden) -> None:
+    golden("set.md", set_as_markdown(set_report))
+
+
+def test_verbose_set_shows_every_pass_of_every_model(set_report: SetReport, printed: Printed) -> None:
+    text = printed(set_as_table(set_report, verbose=True))
+    for report in set_report.reports:
+        assert f"{report.source} -> {report.output}" in text
+    assert text.count("deduplicate: 77 initializers merged") == 2
+    assert text.endswith(printed(set_as_table(set_report)))
+
+
+def test_unverified_set_claims_nothing(unverified_report: Report, set_report: SetReport, printed: Printed) -> None:
+    verified = set_report.reports[0]
+    neither, one = (replace(set_report, reports=reports) for reports in (
+        (unverified_report, unverified_report), (unverified_report, verified)
+    ))  # fmt: skip
+    assert "Accuracy was not measured" in words(printed(set_as_table(neither)))
+    assert "Accuracy of 1 model was not measured; of the others, on 24" in words(printed(set_as_table(one)))
+    assert "bit-identical" not in printed(set_as_table(neither))
+
+
+def test_set_that_shares_nothing_says_so(set_report: SetReport, printed: Printed) -> None:
+    alone = replace(set_report, files=set_report.files[:2], shared_bytes=0)
+    text = words(printed(set_as_table(alone)))
+    assert "No weight is in more than one model." in text
+    assert "stored once" not in text
+
+
+def test_names_in_a_set_are_printed_as_they_are(set_report: SetReport, printed: Printed) -> None:
+    hostile = replace(set_report.reports[1], source=Path("[red]x\x1b[2J.onnx"), warnings=("[v2]\x07",))
+    found = replace(set_report, reports=(set_report.reports[0], hostile))
+    text = printed(set_as_table(found))
+    assert "[red]x\\x1b[2J.onnx" in words(text).replace(" ", "")
+    assert "[v2]\\x07" in text
+    assert not {"\x1b", "\x07"} & set(text)
+
+
+def words(text: str) -> str:
+    """Undo the wrapping of lines."""
+    return " ".join(text.split())
 
 
 def test_comparison_reads_well_at_80_columns(comparison: Comparison, printed: Printed, golden: Golden) -> None:
