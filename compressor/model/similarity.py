@@ -18,7 +18,7 @@ _SAMPLES_PER_AXIS = {2: 8, 3: 4, 4: 3, 5: 2}
 """Grid points looked at along each axis, by rank; tensors that differ nearly always differ in one of these."""
 
 _IN_MEMORY = 1 << 26
-"""Bytes up to which a tensor of three or more axes is read whole to compare it."""
+"""Bytes up to which a tensor is held whole to compare it: a computed one, or a stored one of three or more axes."""
 
 _Item = TypeVar("_Item")
 
@@ -64,18 +64,21 @@ def permuted_pairs(
 
 def is_comparable(tensor: ir.TensorProtocol) -> bool:
     """Its elements can be read one by one, and there is more than one order of its axes that matters."""
-    if tensor.dtype is ir.DataType.STRING or tensor.dtype.bitwidth % 8 or not isinstance(tensor, StoredWeight):
+    if tensor.dtype is ir.DataType.STRING or tensor.dtype.bitwidth % 8:
+        return False
+    if not isinstance(tensor, StoredWeight) and tensor.nbytes > _IN_MEMORY:
         return False
     longer = [size for size in tensor.shape.numpy() if size != 1]
     return len(longer) > 1 and len(tensor.shape) in _SAMPLES_PER_AXIS
 
 
 def sample(tensor: ir.TensorProtocol) -> NDArray[Any]:
-    """Elements of a stored tensor at evenly spread points of every axis, as unsigned integers."""
-    assert isinstance(tensor, StoredWeight)
+    """Elements at evenly spread points of every axis, as plain bytes; of a stored tensor only these are read."""
     shape = tuple(tensor.shape.numpy())
     points = [_points(size, _SAMPLES_PER_AXIS[len(shape)]) for size in shape]
     width = tensor.dtype.bitwidth // 8
+    if not isinstance(tensor, StoredWeight):
+        return _plain(tensor, f"V{width}")[np.ix_(*points)]
     strides = [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
     raw = b"".join(
         tensor.read(at * width, (at + 1) * width)
@@ -110,17 +113,17 @@ def _match(
 
 
 def _is_permuted(tensor: ir.TensorProtocol, base: ir.TensorProtocol, order: tuple[int, ...]) -> bool:
-    assert isinstance(tensor, StoredWeight)
-    assert isinstance(base, StoredWeight)
-    if len(order) == 2:
+    if len(order) == 2 and isinstance(tensor, StoredWeight) and isinstance(base, StoredWeight):
         return _is_transposed(tensor, base)
     if tensor.nbytes > _IN_MEMORY:
         return False
-    width = tensor.dtype.bitwidth // 8
-    first, second = (
-        np.frombuffer(weight.tobytes(), dtype=f"u{width}").reshape(weight.shape.numpy()) for weight in (tensor, base)
-    )
-    return bool(np.array_equal(first, second.transpose(order)))
+    kind = f"u{tensor.dtype.bitwidth // 8}"
+    return bool(np.array_equal(_plain(tensor, kind), _plain(base, kind).transpose(order)))
+
+
+def _plain(tensor: ir.TensorProtocol, kind: str) -> NDArray[Any]:
+    """The bytes of a whole tensor as elements of `kind`."""
+    return np.frombuffer(tensor.tobytes(), dtype=kind).reshape(tensor.shape.numpy())
 
 
 def _is_transposed(tensor: StoredWeight, base: StoredWeight) -> bool:
