@@ -121,6 +121,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a folder": (lambda source: source.parent, "is a folder"),
     "in no folder": (lambda source: source.parent / "none" / "out.onnx", "does not exist"),
     "below a file": (lambda source: source / "out.onnx", "does not exist"),
+    "a name too long": (lambda source: source.with_name("o" * 300), "too long"),
+    "a name too long while it is written": (lambda source: source.with_name("o" * 240), "too long"),
 }
 
 
