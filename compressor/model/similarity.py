@@ -20,6 +20,9 @@ _SAMPLES_PER_AXIS = {2: 8, 3: 4, 4: 3, 5: 2}
 _IN_MEMORY = 1 << 26
 """Bytes up to which a tensor is held whole to compare it: a computed one, or a stored one of three or more axes."""
 
+_WIDTHS = (8, 16, 32, 64)
+"""Bits of elements that are compared, as unsigned integers: numpy has none for a complex128."""
+
 _Item = TypeVar("_Item")
 
 
@@ -64,7 +67,7 @@ def permuted_pairs(
 
 def is_comparable(tensor: ir.TensorProtocol) -> bool:
     """Its elements can be read one by one, and there is more than one order of its axes that matters."""
-    if tensor.dtype is ir.DataType.STRING or tensor.dtype.bitwidth % 8:
+    if tensor.dtype is ir.DataType.STRING or tensor.dtype.bitwidth not in _WIDTHS:
         return False
     if not isinstance(tensor, StoredWeight) and tensor.nbytes > _IN_MEMORY:
         return False

@@ -64,14 +64,23 @@ def _tie(scope: Scope, weight: Weight, base: Weight, permutation: Sequence[int] 
     if permutation is not None:
         node = ir.node("Transpose", [base.value], attributes={"perm": tuple(permutation)}, outputs=[made])
     else:
-        target = scope.add_constant(ir.tensor(np.asarray(shape, dtype=np.int64)), f"{name}_shape")
-        node = ir.node("Reshape", [base.value, target.value], outputs=[made])
+        node = ir.node("Reshape", [base.value, _shape_constant(scope, shape, f"{name}_shape")], outputs=[made])
     node.name = scope.free_name(f"{name}/{node.op_type}")
     _insert_early(scope.root, node)
     scope.redirect(weight, made)
     made.name = name
     scope.counts["weights_tied"] += 1
     return base
+
+
+def _shape_constant(scope: Scope, shape: Sequence[int], wanted: str) -> ir.Value:
+    """Find a constant of the root that holds `shape`, or make one: a second of it would be a copy to merge."""
+    for weight in scope.weights():
+        is_constant = weight.held.graph is scope.root and not weight.value.is_graph_input()
+        is_alike = weight.tensor.dtype == ir.DataType.INT64 and weight.tensor.shape.numpy() == (len(shape),)
+        if is_constant and is_alike and tuple(weight.tensor.numpy().tolist()) == tuple(shape):
+            return scope.make_visible(weight).value
+    return scope.add_constant(ir.tensor(np.asarray(shape, dtype=np.int64)), wanted).value
 
 
 def _insert_early(root: ir.Graph | ir.Function, node: ir.Node) -> None:

@@ -79,6 +79,23 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     assert not DeduplicateInitializers().run(load(tmp_path / "small.onnx")).is_changed
 
 
+def test_reaches_a_reshaped_weight_by_a_shape_that_the_model_holds(tmp_path: Path) -> None:
+    table = weight(ROWS, COLUMNS)
+    tensors = {"head": table.reshape(COLUMNS, ROWS), "table": table, "shape": np.array([COLUMNS, ROWS])}
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["h"]),
+        helper.make_node("Reshape", ["table", "shape"], ["other"]),
+        helper.make_node("MatMul", ["h", "head"], ["one"]),
+        helper.make_node("MatMul", ["h", "other"], ["two"]),
+        helper.make_node("Add", ["one", "two"], ["y"]),
+    ]
+    once, _ = deduplicate(draw(nodes, tensors), tmp_path)
+    assert {tensor.name for tensor in once.graph.initializer} == {"table", "shape"}
+    onnx.save(once, tmp_path / "once.onnx")
+    again = DeduplicateInitializers().run(load(tmp_path / "once.onnx"))
+    assert not again.is_changed
+
+
 def test_leaves_a_transpose_that_differs_in_one_element(tmp_path: Path) -> None:
     table = weight(ROWS, COLUMNS)
     head = np.ascontiguousarray(table.T)
@@ -197,3 +214,16 @@ def test_reads_the_tied_weight_inside_a_branch(tmp_path: Path) -> None:
     model, result = deduplicate(draw(nodes, {"table": table}), tmp_path)
     assert stored(model) == ["table"]
     assert dict(result.counts) == {"initializers_merged": 2, "weights_tied": 1}
+
+
+def test_leaves_transposes_of_elements_too_wide_to_compare(tmp_path: Path) -> None:
+    numbers = (weight(ROWS, COLUMNS) + 1j * weight(ROWS, COLUMNS, seed=1)).astype(np.complex128)
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["a"], ["x"]), helper.make_node("Identity", ["b"], ["y"])],
+        "g",
+        [],
+        [helper.make_tensor_value_info(name, TensorProto.COMPLEX128, None) for name in "xy"],
+        [numpy_helper.from_array(numbers, "a"), numpy_helper.from_array(np.ascontiguousarray(numbers.T), "b")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    assert not DeduplicateInitializers().run(load(tmp_path / "m.onnx")).is_changed
