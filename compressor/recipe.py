@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class Recipe:
             raise OptionError(f"{path}: the recipe cannot be read: {reason}") from error
         except tomllib.TOMLDecodeError as error:
             raise OptionError(f"{path}: is not TOML: {error}") from error
+        except RecursionError as error:
+            raise OptionError(f"{path}: is nested too deeply for a recipe; it holds [[pass]] tables only") from error
         unknown = set(tables) - {"pass"}
         if unknown:
             raise OptionError(f"{path}: has {', '.join(sorted(unknown))}; a recipe holds [[pass]] tables only")
@@ -110,17 +113,18 @@ def _make(name: str, options: Mapping[str, Any], where: str) -> Pass:
         values[option] = _fit(value, getattr(default, option), f"{where}option {option!r} of pass {name!r}")
     try:
         return dataclasses.replace(default, **values)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"{where}pass {name!r}: {error}") from error
+    except OptionError as error:
+        raise OptionError(f"{where}{error}") from error
 
 
 def _fit(value: Any, example: Any, where: str) -> Any:
     """Turn a TOML value into the kind of value that the option's default is."""
     if isinstance(example, Enum):
-        choices = {member.value: member for member in type(example)}
-        if value not in choices:
-            raise OptionError(f"{where} is {value!r}; choose from {', '.join(map(str, choices))}")
-        return choices[value]
+        chosen = [member for member in type(example) if member.value == value]
+        if not chosen:
+            choices = ", ".join(str(member.value) for member in type(example))
+            raise OptionError(f"{where} is {value!r}; choose from {choices}")
+        return chosen[0]
     if isinstance(example, tuple | frozenset):
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise OptionError(f"{where} is {value!r}; it takes a list of texts")
@@ -141,6 +145,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # A JSON string is a TOML string but for one character, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

@@ -52,6 +52,11 @@ def test_what_it_writes_it_reads_back(tmp_path: Path) -> None:
     assert Recipe.from_toml(write(tmp_path, recipe.to_toml())) == recipe
 
 
+def test_writes_names_that_toml_must_escape(tmp_path: Path) -> None:
+    recipe = Recipe((QuantizeDynamic(exclude=('a"b\\c', "line\nbreak\x7f", "\u00fc\U0001f600")),))
+    assert Recipe.from_toml(write(tmp_path, recipe.to_toml())) == recipe
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -64,6 +69,10 @@ def test_what_it_writes_it_reads_back(tmp_path: Path) -> None:
         ('[[pass]]\nname = "quantize"\nmin_elements = true', "is True; it takes a value like"),
         ('title = "x"\n[[pass]]\nname = "fuse"', "has title; a recipe holds"),
         ("[[pass]", "is not TOML"),
+        ('[[pass]]\nname = "quantize"\nscheme = ["dynamic"]', "is \\['dynamic'\\]; choose from dynamic, weight-only"),
+        ('[[pass]]\nname = "quantize"\nscheme = "fast"', "is 'fast'; choose from dynamic, weight-only"),
+        ('[[pass]]\nname = "fuse"\nwithout = ["softmax"]', "recipe.toml: fuse: without has no 'softmax'"),
+        ("a = " + "[" * 5000, "is not TOML|is nested too deeply"),
     ],
 )
 def test_refuses_what_it_cannot_use(tmp_path: Path, text: str, message: str) -> None:

@@ -25,7 +25,8 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
         return
     order = _order(needs)
     if len(order) < len(nodes):
-        stuck = nodes[next(index for index in range(len(nodes)) if index not in set(order))]
+        sorted_nodes = set(order)
+        stuck = next(node for index, node in enumerate(nodes) if index not in sorted_nodes)
         raise ModelError(
             f"node {stuck.name or stuck.op_type!r} needs its own output, by way of others; that is a cycle"
         )

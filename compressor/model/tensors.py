@@ -34,8 +34,7 @@ class Held:
         if self.value is not None:
             return self.value.name or ""
         assert self.node is not None
-        output = self.node.outputs[0].name if self.node.outputs else ""
-        return f"{self.node.op_type} {self.node.name or output}"
+        return label_of(self.node)
 
     @property
     def read_as(self) -> ir.Value | None:
@@ -60,6 +59,12 @@ class Held:
             several[self.position] = tensor
             new = ir.AttrTensors(self.attribute, several, doc_string=old.doc_string)
         self.node.attributes[self.attribute] = new
+
+
+def label_of(node: ir.Node) -> str:
+    """Operator, and name or else first output; a node of a foreign domain may have no output at all."""
+    output = node.outputs[0].name if node.outputs else None
+    return f"{node.op_type} {node.name or output or 'without a name'}"
 
 
 def all_graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from compressor.model.tensors import label_of
 from compressor.passes.quantization.views import View, look_through
 
 
@@ -33,7 +34,7 @@ class Use:
     @property
     def label(self) -> str:
         """The operator, by what a user finds in the model."""
-        return f"{self.node.op_type} {self.node.name or self.node.outputs[0].name!r}"
+        return label_of(self.node)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,7 +77,7 @@ def test_a_weight_may_be_multiplied_in_integers_and_sliced_in_float(weight_type:
 def test_leaves_an_addend_in_float_and_names_the_operator(scheme: Scheme) -> None:
     model = draw("g (float[32, 32] x) => (float[32, 32] y) { h = MatMul(x, w) y = Add(h, w) }", w=normal(32, 32))
     result = quantize(model, scheme=scheme)
-    assert reasons(result) == {"w": "used in float by Add 'y'"}
+    assert reasons(result) == {"w": "used in float by Add y"}
     assert result.skipped[0].weight_bytes == 4096
     assert not result.counts
 
@@ -97,3 +97,10 @@ def test_an_opset_without_broadcasting_stays_float() -> None:
     header = '<ir_version: 4, opset_import: ["" : 6]>'
     model = draw(header + "g (float[8, 64] x) => (float[8, 32] y) { y = MatMul(x, w) }", w=normal(64, 32))
     assert "opset 6" in reasons(quantize(model))["w"]
+
+
+def test_names_an_operator_that_has_neither_name_nor_output() -> None:
+    model = draw("g (float[8, 32] x) => (float[8, 32] y) { y = Neg(x) }", w=normal(32, 32))
+    model.graph.node.add(op_type="Sink", domain="foreign", input=["w"])
+    model.opset_import.add(domain="foreign", version=1)
+    assert reasons(quantize(model)) == {"w": "used in float by Sink without a name"}
