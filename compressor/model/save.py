@@ -240,14 +240,29 @@ def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
 @contextmanager
 def temporary_file(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new private file beside `out`, gone at the end unless it was renamed."""
-    path = temporary_name(out)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with os.fdopen(os.open(path, flags, 0o600), "w+b", buffering=CHUNK_BYTES) as file:
+    path, descriptor = _create_locked(out)
+    with os.fdopen(descriptor, "w+b", buffering=CHUNK_BYTES) as file:
         try:
-            _lock(file)
             yield path, file
         finally:
             path.unlink(missing_ok=True)
+
+
+def _create_locked(out: Path) -> tuple[Path, int]:
+    """Create a file and mark it as in use; once more where another run took it for abandoned between the two."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    while True:
+        path = temporary_name(out)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if _lock(descriptor) and os.fstat(descriptor).st_nlink > 0:
+                return path, descriptor
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def temporary_name(out: Path) -> Path:
@@ -255,7 +270,7 @@ def temporary_name(out: Path) -> Path:
     return out.parent / f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}"
 
 
-def _lock(file: BinaryIO) -> bool:
+def _lock(file: BinaryIO | int) -> bool:
     """Mark `file` as in use until it is closed; say False where another process holds it."""
     try:
         import fcntl

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compressor.errors import OutputError
 from compressor.model import layout
+from compressor.model import save as save_module
 from compressor.model.load import load
 from compressor.model.save import save
 
@@ -432,3 +433,25 @@ def no_file_stays_open() -> Iterator[None]:
     yield
     gc.collect()  # a caught exception may still hold the reader that verified a result
     assert not [link for link in listing.iterdir() if "compressor-tmp" in os.path.realpath(link)]
+
+
+@posix_only
+@pytest.mark.parametrize("taken_by", ["removal", "lock"])
+def test_takes_another_name_when_a_run_takes_the_new_file_for_abandoned(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, taken_by: str
+) -> None:
+    lock, calls = save_module._lock, 0
+
+    def contested(file: Any) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            return lock(file)
+        for path in folder.glob(".out.onnx.*"):
+            path.unlink()
+        return taken_by == "removal" and lock(file)
+
+    monkeypatch.setattr(save_module, "_lock", contested)
+    save(load(source), folder / "out.onnx")
+    assert is_whole(folder / "out.onnx")
+    assert [path.name for path in folder.iterdir()] == ["out.onnx"]
