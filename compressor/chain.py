@@ -15,7 +15,7 @@ from compressor.evaluation.judge import Judge, Verdict
 from compressor.model.size import measure
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.passes.deduplicate import merge_equal
-from compressor.report import Outcome, Size, Step
+from compressor.report import Outcome, OutputFidelity, Size, Step
 
 EQUIVALENCE_TOLERANCE = 1e-4
 """Largest relative difference of a pass that claims equality up to rounding, for float32 and wider.
@@ -174,14 +174,21 @@ def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict, toleranc
         return "" if kept else _difference("outputs that are the same to the last bit", after)
     if claim is Claim.LOSSY:
         return ""
-    earlier = 0.0 if before is None else before.fidelity.worst_max_rel
+    earlier = 0.0 if before is None else max(map(_distance, before.fidelity.outputs), default=0.0)
     allowed = tolerance if earlier <= tolerance else 2 * earlier
-    if after.fidelity.worst_max_rel <= allowed:
+    if max(map(_distance, after.fidelity.outputs), default=0.0) <= allowed:
         return ""
     return _difference(f"a relative difference of at most {allowed:.1e}", after)
 
 
+def _distance(output: OutputFidelity) -> float:
+    """Relative difference of numbers; of truth values and strings, the share of entries that differ."""
+    if output.max_rel is not None:
+        return output.max_rel
+    return 0.0 if output.bit_identical else 1 - (output.top1_agreement or 0.0)
+
+
 def _difference(promised: str, after: Verdict) -> str:
-    worst = max(after.fidelity.outputs, key=lambda output: output.max_rel or 0.0)
-    found = f"{worst.max_rel:.1e}" if worst.max_rel is not None else "other values"
-    return f"it promises {promised}, output {worst.name!r} differs by {found}"
+    worst = max(after.fidelity.outputs, key=lambda output: (_distance(output), not output.bit_identical))
+    found = f"by {worst.max_rel:.1e}" if worst.max_rel is not None else f"in {_distance(worst):.1e} of its entries"
+    return f"it promises {promised}, output {worst.name!r} differs {found}"

@@ -127,6 +127,17 @@ def test_rolls_back_an_equivalent_pass_that_changes_values(source: Path) -> None
     assert not report.is_verified
 
 
+def test_rolls_back_an_equivalent_pass_that_flips_truth_values(tmp_path: Path) -> None:
+    text = MODEL.replace("float[n, 2] y) <", "float[n, 2] x2, bool[n, 2] y) <").replace(
+        "y = Add(p, b)", "x2 = Neg(x) s = Add(p, b) y = Greater(s, a)"
+    )
+    path = write(tmp_path, text)
+    assert run_with(path, Scale(factor=1 + 1e-7)).steps[0].outcome is Outcome.KEPT
+    (step,) = run_with(path, Scale(factor=-3.0)).steps
+    assert step.outcome is Outcome.ROLLED_BACK
+    assert "output 'y' differs in " in step.reason
+
+
 def test_the_model_after_a_roll_back_is_the_one_before(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     run_with(source, Scale(factor=1.01), out=out)
