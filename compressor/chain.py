@@ -27,6 +27,9 @@ differences of 1e-7 to 1e-5 of the largest output; a wrong mask, scale or epsilo
 HALF_TOLERANCE = 8 * 2.0**-10
 """The same where weights are float16 or bfloat16: some roundings of 2^-10 each, still below what a wrong mask does."""
 
+SLOWER = 0.9
+"""Share of the speed before a pass below which the report says that it costs speed; nearer to 1 is noise."""
+
 Progress = Callable[[str], None]
 """Told in a few words what is being done."""
 
@@ -101,13 +104,14 @@ class Chain:
         return _Trial(result, size, verdict, _broken_claim(step.claim, self._verdict, verdict, self._tolerance))
 
     def _keep(self, step: Pass, trial: _Trial, seconds: float, broken: list[_Trial]) -> None:
+        notes = [f"{other.result.note or 'an attempt'} was withdrawn: {other.broken}" for other in broken]
+        notes = [*filter(None, [trial.result.note, _slowdown(step.claim, self._verdict, trial.verdict)]), *notes]
         if trial.result.is_changed:
             self.model, self.size = trial.result.model, trial.size
             self._verdict = trial.verdict
         elif self._verdict is None and self._judge is not None:
             verdict = self._judge.judge(self.model)
             self._verdict = None if isinstance(verdict, Refusal) else verdict
-        notes = [f"{other.result.note or 'an attempt'} was withdrawn: {other.broken}" for other in broken]
         self._add(
             Step(
                 name=step.name,
@@ -115,7 +119,7 @@ class Chain:
                 size=self.size,
                 counts=trial.result.counts,
                 skipped=trial.result.skipped,
-                reason="; ".join([*filter(None, [trial.result.note]), *notes]),
+                reason="; ".join(notes),
                 seconds=seconds,
             )
         )
@@ -142,6 +146,16 @@ class Chain:
             original_latency=verdict.original_latency,
         )
         self.steps.append(figures)
+
+
+def _slowdown(claim: Claim, before: Verdict | None, after: Verdict | None) -> str:
+    """Say that a pass which promises equality costs speed on this host; both models were timed beside the original."""
+    if claim is not Claim.EQUIVALENT or after is None:
+        return ""
+    earlier, later = before.speedup if before is not None else 1.0, after.speedup
+    if earlier is None or later is None or later > SLOWER * earlier:
+        return ""
+    return f"on this host the result runs at {later / earlier:.2f} times the speed it had before this pass"
 
 
 def _merged(result: PassResult) -> tuple[PassResult, Size]:

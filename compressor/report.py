@@ -130,6 +130,13 @@ class Latency:
     shape: str
 
 
+def speedup(original: Latency | None, latency: Latency | None) -> float | None:
+    """How many times faster `latency` is; None where either was not timed."""
+    if original is None or latency is None or not latency.median_ms:
+        return None
+    return original.median_ms / latency.median_ms
+
+
 class Outcome(Enum):
     """What became of a pass."""
 
@@ -169,9 +176,7 @@ class Step:
     @property
     def speedup(self) -> float | None:
         """How many times faster than the original; both were timed in turns, so noise falls on both."""
-        if self.latency is None or self.original_latency is None or not self.latency.median_ms:
-            return None
-        return self.original_latency.median_ms / self.latency.median_ms
+        return speedup(self.original_latency, self.latency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from compressor.evaluation.latency import measure_latency
 from compressor.evaluation.running import run_batch, run_samples, stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.model.session import open_session
-from compressor.report import Fidelity, Latency
+from compressor.report import Fidelity, Latency, speedup
 
 NO_SPINNING = {"session.intra_op.allow_spinning": "0"}
 """Threads that wait for work sleep instead of spinning: of two models timed in turns, the one that waits would take the
@@ -32,6 +32,11 @@ class Verdict:
     fidelity: Fidelity
     latency: Latency | None
     original_latency: Latency | None
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than the original; None where either was not timed."""
+        return speedup(self.original_latency, self.latency)
 
 
 @dataclass(frozen=True, slots=True)
