@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import pathlib
 import re
 import stat
 import subprocess
@@ -213,6 +214,14 @@ def test_a_folder_that_cannot_be_written_to_is_refused(
         save(load(source), folder / "out.onnx")
 
 
+def intercept(monkeypatch: pytest.MonkeyPatch, name: str, function: Callable[..., Any]) -> None:
+    """Exchange a function of :mod:`os`; before Python 3.11 :mod:`pathlib` keeps references of its own to some."""
+    monkeypatch.setattr(os, name, function)
+    kept = getattr(pathlib, "_NormalAccessor", None)
+    if kept is not None and getattr(kept, name, None) is not None and name != "open":  # its `open` is io.open
+        monkeypatch.setattr(kept, name, staticmethod(function))
+
+
 class Failing:
     """Count the calls of system functions, and let the call number `at` fail."""
 
@@ -223,7 +232,7 @@ class Failing:
         self.failed = ""
         for name in self.NAMES:
             if hasattr(os, name):
-                monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name), at, code))
+                intercept(monkeypatch, name, self._wrapped(name, getattr(os, name), at, code))
 
     def _wrapped(self, name: str, function: Callable[..., Any], at: int, code: int) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

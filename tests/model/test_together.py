@@ -26,7 +26,7 @@ from compressor.model.pool import Pool
 from compressor.model.save import save
 from compressor.model.together import save_together
 from compressor.model.weights import ComputedWeight
-from tests.model.test_save import OLD, Failing, is_whole, posix_only, write_model
+from tests.model.test_save import OLD, Failing, intercept, is_whole, posix_only, write_model
 
 NAMES = ("a.onnx", "b.onnx", "c.onnx")
 WEIGHT_BYTES = 40_000
@@ -274,7 +274,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, at: int) -> Failing:
     failing = FailingOnce(monkeypatch, -1, 0)  # never fails, but counts
     for name in FailingOnce.NAMES:
         if hasattr(os, name):
-            monkeypatch.setattr(os, name, interrupted(failing, name, getattr(os, name), at))
+            intercept(monkeypatch, name, interrupted(failing, name, getattr(os, name), at))
     return failing
 
 
