@@ -15,7 +15,6 @@ logging.disable(logging.CRITICAL)
 options = FusionOptions("bert")
 options.use_multi_head_attention = True
 options.use_raw_attention_mask(True)
-options.enable_shape_inference = False
 options.enable_embed_layer_norm = False
 model = onnx.load("model.onnx", load_external_data=False)
 result = optimizer.optimize_model(
@@ -24,8 +23,8 @@ result = optimizer.optimize_model(
 onnx.save(result.model, "result.onnx")
 """
 # MultiHeadAttention keeps the weights apart, and without EmbedLayerNormalization tables stay operands of Gather, where
-# quantization finds them. The raw mask is right for any padding, the default one only for padding on the right. Shape
-# inference would want sympy, and opt_level above 0 torch.
+# quantization finds them. The raw mask is right for any padding, the default one only for padding on the right. An
+# opt_level above 0 would want torch.
 
 
 def optimize(model: ir.Model, heads: int, width: int) -> ir.Model:

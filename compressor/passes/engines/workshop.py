@@ -17,7 +17,10 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 
+from compressor.errors import ModelError
 from compressor.model.carried import carried
+from compressor.model.check import check_structure
+from compressor.model.order import sort_nodes
 from compressor.model.skeleton import Skeleton, from_skeleton, to_skeleton
 
 TIME_LIMIT = 120.0
@@ -51,6 +54,7 @@ def optimize_apart(model: ir.Model, script: str, arguments: Sequence[str] = ()) 
     sent = {tensor.name: tensor.raw_data for tensor in skeleton.proto.graph.initializer if tensor.name in originals}
     for tensor in result.graph.initializer:
         _take_back(tensor, originals, sent)
+    _check(result)
     return from_skeleton(Skeleton(result, skeleton.weights), carried(model))
 
 
@@ -92,6 +96,14 @@ def _read(path: Path) -> onnx.ModelProto:
         return onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise EngineRefusal(f"wrote no model: {error}") from error
+
+
+def _check(result: onnx.ModelProto) -> None:
+    try:
+        sort_nodes(result.graph)
+        check_structure(result)
+    except ModelError as error:
+        raise EngineRefusal(f"gives back what {error}") from error
 
 
 def _take_back(tensor: onnx.TensorProto, originals: dict[str, onnx.TensorProto], sent: dict[str, bytes]) -> None:
