@@ -70,9 +70,9 @@ SOUND = {
     "functions that share a function": parsed(
         """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
         g (float[n] x) => (float[n] y) { y = local.Top(x) }
-        <domain: "local", opset_import: ["" : 17, "local" : 1]> Top (a) => (b) { c = local.Low(a) b = local.Middle(c) }
+        <domain: "local", opset_import: ["" : 17]> Low (a) => (b) { b = Relu(a) }
         <domain: "local", opset_import: ["" : 17, "local" : 1]> Middle (a) => (b) { b = local.Low(a) }
-        <domain: "local", opset_import: ["" : 17]> Low (a) => (b) { b = Relu(a) }"""
+        <domain: "local", opset_import: ["" : 17, "local" : 1]> Top (a) => (b) { c = local.Low(a) b = local.Middle(c) }"""
     ),
 }  # fmt: skip
 
