@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import onnx
 import onnx_ir as ir
@@ -13,6 +13,9 @@ from compressor.model.standins import DOMAIN, put_in_standins
 
 MAX_EXPANDED_NODES = 1_000_000
 """Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking."""
+
+_FunctionKey: TypeAlias = tuple[str, str, str]
+"""Domain, name and overload."""
 
 _MAX_ELEMENTS = 2**63
 _MAX_SHOWN_DIMS = 16
@@ -200,7 +203,14 @@ def _make_checkable(copy: onnx.ModelProto) -> None:
 
 
 def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    yield from _with_inner(model.graph.node)
+    for function in model.functions:
+        yield from _with_inner(function.node)
+
+
+def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield `nodes` and those of all graphs inside them."""
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node
@@ -211,37 +221,35 @@ def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 def _check_functions(model: onnx.ModelProto) -> None:
     """Refuse functions that call themselves, or that grow beyond bounds when they are inlined."""
-    bodies = {(f.domain, f.name, f.overload): f for f in model.functions}
+    bodies = {(f.domain, f.name, f.overload): list(_with_inner(f.node)) for f in model.functions}
     if not bodies:
         return
-    expanded: dict[tuple[str, str, str], int] = {}
-    opened: set[tuple[str, str, str]] = set()
-
-    def count(nodes: Iterator[onnx.NodeProto]) -> Iterator[tuple[str, str, str]]:
-        for node in nodes:
-            key = (node.domain, node.op_type, node.overload)
-            if key in bodies:
-                yield key
-
-    calls = {key: list(count(_all_nodes(onnx.ModelProto(functions=[body])))) for key, body in bodies.items()}
-    waiting = list(bodies)
-    while waiting:
-        key = waiting[-1]
-        if key in expanded:
-            waiting.pop()
-            continue
-        missing = [called for called in calls[key] if called not in expanded]
-        if missing:
-            opened.add(key)
-            if opened.intersection(missing):
-                raise ModelError(
-                    f"function {key[1]!r} calls itself through {missing[0][1]!r}; ONNX allows no recursion"
-                )
-            waiting.extend(missing)
-            continue
-        expanded[key] = len(bodies[key].node) + sum(expanded[called] for called in calls[key])
-        opened.discard(key)
-        waiting.pop()
-    main = sum(expanded[key] for key in count(_all_nodes(onnx.ModelProto(graph=model.graph))))
+    calls = {key: [_callee(node) for node in nodes if _callee(node) in bodies] for key, nodes in bodies.items()}
+    expanded: dict[_FunctionKey, int] = {}
+    for key in _callees_first(calls):
+        expanded[key] = len(bodies[key]) + sum(expanded[called] for called in calls[key])
+    main = sum(expanded.get(_callee(node), 0) for node in _with_inner(model.graph.node))
     if max([main, *expanded.values()]) > MAX_EXPANDED_NODES:
         raise ModelError(f"its functions unfold to more than {MAX_EXPANDED_NODES} nodes; no runtime can take that")
+
+
+def _callee(node: onnx.NodeProto) -> _FunctionKey:
+    return node.domain, node.op_type, node.overload
+
+
+def _callees_first(calls: Mapping[_FunctionKey, Sequence[_FunctionKey]]) -> Iterable[_FunctionKey]:
+    """Put each function after all that it calls, without recursion of our own; refuse circles."""
+    done: dict[_FunctionKey, None] = {}
+    opened: set[_FunctionKey] = set()
+    waiting = list(calls)
+    while waiting:
+        key = waiting[-1]
+        missing = [called for called in calls[key] if called not in done]
+        if key in done or not missing:
+            done[waiting.pop()] = None
+            continue
+        opened.add(key)
+        if opened.intersection(missing):
+            raise ModelError(f"function {key[1]!r} calls itself through {missing[0][1]!r}; ONNX allows no recursion")
+        waiting.extend(missing)
+    return done

@@ -30,6 +30,7 @@ class DataFolder:
         self._folder = folder
         self._roots = (folder.resolve(), model_file.path.resolve().parent)
         self._opened: dict[Path, DataFile] = {}
+        self._by_location: dict[str, DataFile] = {}  # thousands of weights name the same few
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -48,7 +49,10 @@ class DataFolder:
         length = _number(entries["length"], "length", name) if "length" in entries else needed
         if length != needed:
             raise ModelError(f"{name} needs {needed} bytes, its external data entry says {length}; export it again")
-        file = self._open(entries["location"], name)
+        location = entries["location"]
+        if location not in self._by_location:
+            self._by_location[location] = self._open(location, name)
+        file = self._by_location[location]
         if offset + needed > file.size:
             raise ModelError(
                 f"{name} needs bytes {offset} to {offset + needed}, {file.path.name} has {file.size}; "

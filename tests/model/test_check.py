@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from compressor.errors import ModelError
+from compressor.model import check
 from compressor.model.check import check_inline_tensor, check_structure, needed_bytes, proto_tensors
 
 
@@ -72,7 +73,8 @@ SOUND = {
         g (float[n] x) => (float[n] y) { y = local.Top(x) }
         <domain: "local", opset_import: ["" : 17]> Low (a) => (b) { b = Relu(a) }
         <domain: "local", opset_import: ["" : 17, "local" : 1]> Middle (a) => (b) { b = local.Low(a) }
-        <domain: "local", opset_import: ["" : 17, "local" : 1]> Top (a) => (b) { c = local.Low(a) b = local.Middle(c) }"""
+        <domain: "local", opset_import: ["" : 17, "local" : 1]> Top (a) => (b) {
+            c = local.Low(a) b = local.Middle(c) }"""
     ),
 }  # fmt: skip
 
@@ -109,3 +111,21 @@ def test_finds_tensors_in_attributes_of_nodes_in_branches_of_functions() -> None
     graph = helper.make_graph([], "g", [], [], [weights[2]])
     model = helper.make_model(graph, functions=[function])
     assert sorted(tensor.name for tensor in proto_tensors(model)) == ["a", "a", "b", "b", "c"]
+
+
+def test_counts_the_nodes_in_branches_of_functions_as_inlining_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+        g (bool f) => (float[n] y) { a = local.F(f) b = local.F(f) y = Add(a, b) }
+        <domain: "local", opset_import: ["" : 17]> F (f) => (o) {
+            o = If (f) <
+                then_branch = t () => (float[1] p) { q = Constant <value_float = 1.0> () p = Neg(q) },
+                else_branch = e () => (float[1] p) { p = Constant <value_float = 1.0> () }
+            >
+        }"""
+    )
+    monkeypatch.setattr(check, "MAX_EXPANDED_NODES", 8)  # two calls, of an If, two nodes and one node each
+    check_structure(model)
+    monkeypatch.setattr(check, "MAX_EXPANDED_NODES", 7)
+    with pytest.raises(ModelError, match="unfold to more than 7 nodes"):
+        check_structure(model)
