@@ -15,11 +15,16 @@ FIRST_OPSET = {True: 17, False: 23}
 """Opset that brought the operator, by whether the mean is subtracted."""
 
 
-def fuse(edit: GraphEdit, *, with_skip: bool) -> None:
-    """Fuse every normalization in pieces; `with_skip` allows the form that takes in the addition before it."""
+def fuse(edit: GraphEdit, *, with_skip: frozenset[bool]) -> None:
+    """Fuse every normalization in pieces.
+
+    Args:
+        edit: the graph.
+        with_skip: which may take in the addition before them: those that subtract the mean (True), those that do not.
+    """
     for node in edit.nodes("ReduceMean"):
         found = in_pieces(edit, node) if node.graph is not None else None
-        if found is None or (with_skip and add_skip(edit, found)):
+        if found is None or (found.is_centered in with_skip and add_skip(edit, found)):
             continue
         if edit.opset >= FIRST_OPSET[found.is_centered]:
             _replace(edit, found)

@@ -14,11 +14,11 @@ from compressor.passes.fusions.normalization import Normalization, whole
 from compressor.passes.fusions.shape_facts import Shape
 
 
-def fuse(edit: GraphEdit) -> None:
-    """Fuse the additions in front of normalization operators."""
+def fuse(edit: GraphEdit, wanted: frozenset[bool]) -> None:
+    """Fuse the additions in front of normalization operators that subtract the mean (True), or do not (False)."""
     for node in edit.nodes("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"):
         found = whole(edit, node)
-        if found is not None:
+        if found is not None and found.is_centered in wanted:
             add_skip(edit, found)
 
 
@@ -53,7 +53,7 @@ def add_skip(edit: GraphEdit, found: Normalization) -> bool:
             unused.name = ""
         edit.replace(found.source, fused.outputs[3])
         edit.sweep([added])
-    edit.counts["skip_layer_normalization_fused"] += 1
+    edit.counts[f"skip_{'layer' if found.is_centered else 'rms'}_normalization_fused"] += 1
     return True
 
 
