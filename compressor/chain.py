@@ -13,7 +13,7 @@ from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.judge import Judge, Verdict
 from compressor.model.size import measure
-from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.contract import Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
 from compressor.report import Outcome, OutputFidelity, Size, Step
 
@@ -80,8 +80,7 @@ class Chain:
         except CompressorError:
             raise
         except Exception as error:  # noqa: BLE001 - one pass with a defect must not cost the user the others
-            defect = f"it failed with {type(error).__name__}: {error}; this is a defect, please report it"
-            broken.append(_Trial(PassResult(model=self.model), self.size, None, defect))
+            broken.append(_Trial(PassResult(model=self.model), self.size, None, defect_in_words(error)))
         self._roll_back(step, broken, time.perf_counter() - started)
 
     def _try(self, step: Pass, result: PassResult) -> _Trial:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from compressor.errors import CompressorError
 from compressor.model.carried import carried
 from compressor.model.equality import equal_groups
 from compressor.model.load import load
 from compressor.model.size import measure, size_on_disk, tensor_bytes
 from compressor.model.standins import DOMAIN as STANDIN_DOMAIN
 from compressor.model.tensors import Held, all_graphs, all_tensors
+from compressor.passes.contract import defect_in_words
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Size, Step
 
@@ -141,7 +143,7 @@ def inspect(path: Path) -> Inspection:
         weights=len(weights),
         duplicates=_duplicates(held),
         warnings=facts.warnings if facts else (),
-        forecast=_forecast(model),  # last: the passes edit the model
+        forecast=_forecast(model),
     )
 
 
@@ -218,7 +220,15 @@ def _forecast(model: ir.Model) -> tuple[Step, ...]:
     steps = []
     for step in Recipe.default().passes:
         start = time.perf_counter()
-        result = step.run(model)
+        try:
+            result = step.run(model.clone())
+        except CompressorError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one pass with a defect must not cost the user the others
+            steps.append(
+                Step(name=step.name, outcome=Outcome.ROLLED_BACK, size=measure(model), reason=defect_in_words(error))
+            )
+            continue
         seconds = time.perf_counter() - start
         model = result.model
         steps.append(

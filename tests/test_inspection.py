@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from compressor.errors import ModelError
 from compressor.inspection import Inspection, inspect
+from compressor.passes.contract import PassResult
+from compressor.passes.deduplicate import DeduplicateInitializers
+from compressor.report import Outcome
 
 TIED = """
 <ir_version: 8, opset_import: ["" : 17], producer_name: "drawn", producer_version: "1">
@@ -104,6 +108,19 @@ def test_lists_the_largest_weights_first(tied: Inspection) -> None:
 
 def test_finds_exact_copies_and_no_others(tied: Inspection) -> None:
     assert [(group.members, group.saved_bytes) for group in tied.duplicates] == [(("first", "second"), 4096)]
+
+
+def test_a_defect_in_one_pass_does_not_cost_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_half_way(self: DeduplicateInitializers, model: ir.Model) -> PassResult:
+        del model.graph.initializers["third"]
+        raise KeyError("lost")
+
+    monkeypatch.setattr(DeduplicateInitializers, "run", fail_half_way)
+    first, *others = inspect(draw_tied(tmp_path / "model.onnx")).forecast
+    assert first.outcome is Outcome.ROLLED_BACK
+    assert first.reason == "it failed with KeyError: 'lost'; this is a defect, please report it"
+    assert first.size.weight_bytes["FLOAT"] == 4 * (64 * 32 + 3 * 32 * 32 + 1)
+    assert [step.name for step in others] == ["fuse", "quantize"]
 
 
 def test_forecasts_each_pass_on_the_result_of_the_one_before(tied: Inspection) -> None:

@@ -65,3 +65,8 @@ class Pass(ABC):
         `model` itself is used up by the first alternative unless the pass clones it.
         """
         yield self.run(model)
+
+
+def defect_in_words(error: Exception) -> str:
+    """What a reader of the report is told where a pass failed in a way that no input should cause."""
+    return f"it failed with {type(error).__name__}: {error}; this is a defect, please report it"
