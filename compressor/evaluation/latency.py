@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from compressor.evaluation.contract import Feeds, Refusal, Session, describe_sizes
-from compressor.evaluation.running import run_batch
+from compressor.evaluation.running import run_here
 from compressor.report import Latency
 
 MOST_RUNS = 200
@@ -60,5 +60,5 @@ def _is_late(deadline: float) -> bool:
 
 def _time_run(session: Session, feeds: Feeds) -> float | None:
     start = time.perf_counter()
-    outputs = run_batch(session, feeds)
+    outputs = run_here(session, feeds)
     return None if isinstance(outputs, Refusal) else time.perf_counter() - start

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from threading import Event, Thread
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from compressor.evaluation.contract import Array, Feeds, Outputs, Refusal, Samples, Session, describe_sizes
+from compressor.model.memory import available_memory_only
 from compressor.model.session import runtime_words
 
 # ONNX Runtime's Python interface knows no NumPy form of these; they travel as the unsigned integers of their bits.
@@ -23,12 +25,46 @@ _BIT_TYPES: dict[str, tuple[int, Any, Any]] = {
 }
 _FATAL_ONLY = 4
 
+LONGEST_RUN = 180.0
+"""Seconds after which a run is stopped: a loop without an end, or a model too slow for this machine."""
+
+_LAST_NODE = 5.0
+"""Seconds given to the operator that is running when a run is stopped."""
+
 
 def run_batch(session: Session, feeds: Feeds) -> Outputs | Refusal:
-    """Run one batch; a failure inside the runtime comes back as a refusal in its words."""
+    """Run one batch; a failure inside the runtime, or a run without an end, comes back as a refusal.
+
+    The run has a thread of its own: the runtime answers no signal, so Ctrl-C would have to wait for it.
+    """
     import onnxruntime
 
     options = onnxruntime.RunOptions()
+    results: list[Outputs | Refusal] = []
+    done = Event()  # an interrupted join() of Python 3.11 takes a running thread for finished
+
+    def work() -> None:
+        results.append(run_here(session, feeds, options))
+        done.set()
+
+    try:
+        with available_memory_only():
+            Thread(target=work, daemon=True).start()
+            done.wait(LONGEST_RUN)
+    finally:
+        if not done.is_set():
+            options.terminate = True
+            done.wait(_LAST_NODE)
+    if options.terminate or not results:
+        return Refusal(reason=f"takes more than {LONGEST_RUN:g} s on {describe_sizes(feeds)}")
+    return results[0]
+
+
+def run_here(session: Session, feeds: Feeds, options: Any = None) -> Outputs | Refusal:
+    """Run one batch that is known to run, in this thread and without limits, as it is timed."""
+    import onnxruntime
+
+    options = options or onnxruntime.RunOptions()
     # Failures are reported by us; the runtime would print them as well.
     options.log_severity_level = _FATAL_ONLY
     types = [value.type for value in (*session.get_inputs(), *session.get_outputs())]

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from compressor.errors import RuntimeRefusal
 from compressor.model import wire
+from compressor.model.memory import available_memory_only
 from compressor.model.skeleton import Skeleton, to_skeleton
 from compressor.model.weights import MARK, DetachedWeight, StoredWeight
 
@@ -47,7 +48,8 @@ def open_session(
     options.add_external_initializers(list(values), list(values.values()))
     try:
         serialized = _embed_rest(skeleton, values)
-        session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
+        with available_memory_only():
+            session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no public base class
         raise RuntimeRefusal(f"ONNX Runtime cannot load the model: {runtime_words(error)}") from error
     session.compressor_weights = values  # the runtime points into these arrays and does not own them

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
+from compressor.evaluation import running
 from compressor.evaluation.contract import Refusal, Samples, describe_sizes
 from compressor.evaluation.host import describe_host, name_int8_path, parse_cpuinfo
 from compressor.evaluation.latency import FEWEST_RUNS, measure_latency
@@ -50,6 +53,41 @@ def test_failed_run_is_a_refusal_with_sizes_and_reason() -> None:
     assert isinstance(refusal, Refusal)
     assert "x 1x3" in refusal.reason
     assert "Expected: 2" in refusal.reason
+
+
+ENDLESS = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n] x) => (float[n] y) <int64 most = {9223372036854775807}, bool yes = {1}> {
+        y = Loop(most, yes, x) <body = b (int64 i, bool c, float[n] z) => (bool d, float[n] w) {
+            d = Identity(c) w = Tanh(z) }> }"""
+
+
+def test_a_run_without_an_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LONGEST_RUN", 0.2)
+    refusal = run_batch(open_text(ENDLESS), {"x": np.zeros(3, np.float32)})
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "takes more than 0.2 s on x 3"
+
+
+def test_a_run_can_be_interrupted() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    session = open_text(ENDLESS)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(session, {"x": np.zeros(3, np.float32)})
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system alone limits memory")
+def test_a_run_that_asks_for_more_memory_than_there_is_fails() -> None:
+    session = open_text("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n] x, int64[1] many) => (float y) { c = ConstantOfShape(many) y = ReduceMax <keepdims = 0> (c) }""")
+    refusal = run_batch(session, {"x": np.zeros(3, np.float32), "many": np.array([10**12])})
+    assert isinstance(refusal, Refusal)
 
 
 def test_failure_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
