@@ -9,15 +9,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-WIDTH = 16
+WIDTH = 64
+"""Enough for a weight to be worth quantizing several times over."""
 
 
 class RandomModel:
-    """A model being drawn: every step reads the last value and a weight in one of several ways.
-
-    Weights hold -0.25, 0 and 0.25 only, which int8 with one scale shows exactly, so that a wrong scale or axis cannot
-    hide behind rounding.
-    """
+    """A model being drawn: every step reads the last value and a weight in one of several ways."""
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
@@ -31,7 +28,7 @@ class RandomModel:
         self._add("Identity", [value], "y")
 
     def proto(self) -> onnx.ModelProto:
-        """The model, from ``x`` (batch x 3 x 16) and ``ids`` (batch x 3) to ``y``."""
+        """The model, from ``x`` (batch x 3 x 64) and ``ids`` (batch x 3) to ``y``."""
         sizes: list[str | int | None] = ["batch", 3, WIDTH]
         inputs = [
             helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes),
@@ -52,7 +49,8 @@ class RandomModel:
         return output
 
     def _stored(self) -> str:
-        values = (self.random.integers(-1, 2, (WIDTH, WIDTH)) / 4).astype(np.float32)
+        sizes = self.random.choice([0.05, 0.5], WIDTH)  # of rows: a scale on the wrong axis is ten times wrong
+        values = (self.random.standard_normal((WIDTH, WIDTH)) * sizes[:, None]).astype(np.float32)
         name = f"w{len(self.nodes)}_{len(self.tensors)}"
         if self.random.integers(4) == 0:
             return self._add("Constant", [], value=numpy_helper.from_array(values))
@@ -87,4 +85,4 @@ class RandomModel:
                 columns = self._add("Gather", [weight, "ids"], axis=1)
                 return self._add("Mul", [value, self._add("Transpose", [columns], perm=[1, 2, 0])])
             case _:
-                return self._add("Tanh", [value])
+                return self._add("Neg", [value])
