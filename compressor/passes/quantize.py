@@ -111,6 +111,9 @@ def _apply(model: ir.Model, plans: Sequence[Plan]) -> dict[str, int]:
     for plan in plans:
         _drop_unused(plan.draft.weight)
     counts = Counter(role.counted_as for role, _ in roles)
+    rows = sum(len(plan.float_rows) for plan in plans)
+    if rows:
+        counts["outlier_rows_kept_in_float"] = rows
     return {"weights_quantized": len(plans), **dict(sorted(counts.items()))} if plans else {}
 
 
@@ -119,12 +122,12 @@ def _store(plan: Plan, edit: Edit) -> IntegerWeight:
     unsigned = plan.weight_type is WeightType.UINT8
     zero_point = UINT8_ZERO_POINT if unsigned else 0
     tensor = ComputedWeight(
-        integer_blocks(weight.tensor, plan.scales, zero_point),
+        integer_blocks(weight.tensor, plan.scales, zero_point, plan.float_rows),
         ir.DataType.UINT8 if unsigned else ir.DataType.INT8,
         ir.Shape(weight.shape),
         name=edit.name(f"{weight.name}_int8"),
     )
-    return IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, plan.scales)
+    return IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, plan.scales, plan.float_rows)
 
 
 def _drop_unused(weight: FloatWeight) -> None:

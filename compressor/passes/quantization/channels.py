@@ -23,7 +23,8 @@ _BLOCK_ELEMENTS = 1 << 17
 (BERT-base, 110 M weights: 0.15 s to make the integers; 0.35 s with blocks of 1 MB)."""
 
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
-_HUGE = 2.0**100
+HUGE = 2.0**100
+"""Largest magnitude taken for a weight: beyond, products overflow."""
 _DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.FLOAT16: np.float32}
 
 Region = tuple[tuple[slice, ...], int, int]
@@ -48,7 +49,11 @@ class Channels:
 
 
 def measure_channels(
-    tensor: ir.TensorProtocol, axes: frozenset[int], *, paired: Collection[int | None] = ()
+    tensor: ir.TensorProtocol,
+    axes: frozenset[int],
+    *,
+    paired: Collection[int | None] = (),
+    without: Collection[int] = (),
 ) -> Channels:
     """Read `tensor` once, in blocks; a channel is one index along every one of `axes`.
 
@@ -58,6 +63,7 @@ def measure_channels(
         paired: axes that int8 products sum over; None for one that cannot be traced back. x86 processors without VNNI
             add the products of elements 2k and 2k + 1 (uint8 x int8) in 16 bits, which hold 255 x 128: where the
             magnitudes of no two such neighbours exceed 128 steps, nothing saturates, on any processor.
+        without: indices along the first axis read as zeros.
     """
     shape = tuple(tensor.shape.numpy())
     small = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
@@ -66,7 +72,7 @@ def measure_channels(
     traced = [axis for axis in paired if axis is not None and axis not in axes]
     peak, reach, total = np.zeros(small, np.float32), np.zeros(small, np.float32), np.zeros(small, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        for region, block in _magnitudes(tensor):
+        for region, block in _magnitudes(tensor, without):
             at = _along(region, axes)
             largest = block.max(axis=over, keepdims=True)
             np.maximum(peak[at], largest, out=peak[at])
@@ -78,32 +84,66 @@ def measure_channels(
     return Channels(peak, reach, total, math.prod(shape) // max(1, math.prod(small)))
 
 
-def unfit_reason(tensor: ir.TensorProtocol, channels: Channels, axes: frozenset[int], *, scaled: frozenset[int]) -> str:
+def unfit_reason(
+    tensor: ir.TensorProtocol,
+    channels: Channels,
+    axes: frozenset[int],
+    *,
+    scaled: frozenset[int],
+    without: Collection[int] = (),
+) -> str:
     """Say why int8 would not represent a weight; empty if it does.
 
     Args:
         axes: what `channels` was measured along.
         scaled: the axes, among them, that get a scale of their own.
+        without: indices along the first axis read as zeros.
     """
     largest = float(channels.peak.max())
     if not math.isfinite(largest):
         return "holds NaN or infinity"
-    if largest > _HUGE:
+    if largest > HUGE:
         return f"holds values up to {largest:.1e}, whose products overflow"
     if largest < LEVELS * _SMALLEST_NORMAL:
         return "holds only zeros and denormal values" if largest else ""
-    step = scales_for(channels, scaled)
-    drowned = _drowned(channels.total, channels.peak, channels.per_channel, step)
-    if drowned.any():
-        # Read a second time only now: zeros are exact in int8, so only the others can be lost.
-        nonzero = _count_nonzero(tensor, axes)
-        drowned &= (nonzero > 1) & _drowned(channels.total, channels.peak, nonzero, step)
+    drowned = ruined_channels(tensor, channels, axes, scaled=scaled, without=without)
     if not drowned.any():
         return ""
     spread = f"{int(drowned.sum())} of its {drowned.size} channels"
     if scaled != axes:
         return f"its uses leave it one scale, under which most of {spread} would round to zero"
     return f"a few large values in {spread} would round most of the others there to zero"
+
+
+def ruined_channels(
+    tensor: ir.TensorProtocol,
+    channels: Channels,
+    axes: frozenset[int],
+    *,
+    scaled: frozenset[int],
+    without: Collection[int] = (),
+) -> NDArray[np.bool_]:
+    """Find the channels most of whose values would round to zero; the arguments are those of `unfit_reason`."""
+    step = scales_for(channels, scaled)
+    drowned = _drowned(channels.total, channels.peak, channels.per_channel, step)
+    if drowned.any():
+        # Read a second time only now: zeros are exact in int8, so only the others can be lost.
+        nonzero = _count_nonzero(tensor, axes, without)
+        drowned &= (nonzero > 1) & _drowned(channels.total, channels.peak, nonzero, step)
+    return drowned
+
+
+def largest_rows(tensor: ir.TensorProtocol, columns: NDArray[np.bool_], without: Collection[int]) -> set[int]:
+    """Find the row of a matrix in which each of the `columns` has its largest magnitude, but those `without`."""
+    wanted = np.flatnonzero(columns)
+    peak, row = np.full(wanted.size, -1, np.float32), np.zeros(wanted.size, np.int64)
+    for (rows, part), block in _magnitudes(tensor, without):
+        here = np.flatnonzero((part.start <= wanted) & (wanted < part.stop))
+        seen = block[:, wanted[here] - part.start]
+        at, largest = seen.argmax(axis=0), seen.max(axis=0)
+        larger = largest > peak[here]
+        peak[here[larger]], row[here[larger]] = largest[larger], at[larger] + rows.start
+    return {int(index) for index in row}
 
 
 def scales_for(channels: Channels, scaled: frozenset[int]) -> NDArray[np.float32]:
@@ -116,7 +156,7 @@ def scales_for(channels: Channels, scaled: frozenset[int]) -> NDArray[np.float32
 
 
 def integer_blocks(
-    tensor: ir.TensorProtocol, scales: NDArray[np.float32], zero_point: int
+    tensor: ir.TensorProtocol, scales: NDArray[np.float32], zero_point: int, without: Collection[int] = ()
 ) -> Callable[[], Iterator[NDArray[Any]]]:
     """Make what yields the integers of `tensor`: round(w / scale), plus the zero point of an unsigned type."""
     axes = frozenset(axis for axis, size in enumerate(scales.shape) if size > 1)
@@ -124,7 +164,7 @@ def integer_blocks(
     dtype = np.uint8 if zero_point else np.int8
 
     def blocks() -> Iterator[NDArray[Any]]:
-        for region, block in _blocks(tensor):
+        for region, block in _blocks(tensor, without):
             scaled = np.multiply(block, inverse[_along(region, axes)])
             np.rint(scaled, out=scaled)
             if zero_point:
@@ -156,28 +196,35 @@ def _neighbour_sums(magnitudes: NDArray[Any], axis: int, part: slice, size: int)
     return sums
 
 
-def _count_nonzero(tensor: ir.TensorProtocol, axes: frozenset[int]) -> NDArray[np.int64]:
+def _count_nonzero(tensor: ir.TensorProtocol, axes: frozenset[int], without: Collection[int]) -> NDArray[np.int64]:
     shape = tuple(tensor.shape.numpy())
     count = np.zeros(tuple(size if axis in axes else 1 for axis, size in enumerate(shape)), np.int64)
     over = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    for region, block in _blocks(tensor):
+    for region, block in _blocks(tensor, without):
         count[_along(region, axes)] += np.count_nonzero(block, axis=over, keepdims=True)
     return count
 
 
-def _magnitudes(tensor: ir.TensorProtocol) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
-    for region, block in _blocks(tensor):
+def _magnitudes(
+    tensor: ir.TensorProtocol, without: Collection[int]
+) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+    for region, block in _blocks(tensor, without):
         yield region, np.abs(block)
 
 
-def _blocks(tensor: ir.TensorProtocol) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+def _blocks(tensor: ir.TensorProtocol, without: Collection[int]) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
     # A weight that is itself computed would be computed again for every block.
     source = tensor
     if isinstance(tensor, DetachedWeight) and not isinstance(tensor, StoredWeight):
         source = ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
     for region, start, stop in _regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS):
         sizes = tuple(part.stop - part.start for part in region)
-        yield region, read_block(source, start, stop).astype(_DTYPES[tensor.dtype], copy=False).reshape(sizes)
+        block = read_block(source, start, stop).astype(_DTYPES[tensor.dtype], copy=False).reshape(sizes)
+        zeroed = [index - region[0].start for index in without if region[0].start <= index < region[0].stop]
+        if zeroed:
+            block = block.copy()
+            block[zeroed] = 0
+        yield region, block
 
 
 def _regions(shape: tuple[int, ...], limit: int, start: int = 0) -> Iterator[Region]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from compressor.passes.quantization.channels import LEVELS
 from compressor.passes.quantization.edit import FLOAT, Activation, Edit
 from compressor.passes.quantization.options import WeightType
+from compressor.passes.quantization.outliers import read_rows
 from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones, rank_of
 from compressor.passes.quantization.views import View
 from compressor.passes.quantization.weights import Use
@@ -34,15 +36,23 @@ class IntegerMatMul(Role):
     def summed_axis(self) -> int | None:
         return self.use.view.innermost_source(_inner_axis(self.use))
 
+    @property
+    def can_split(self) -> bool:
+        view = self.use.view
+        return self.use.index == 1 and len(view.stored) == 2 and view == View.whole(view.stored)
+
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index
         seen, other = node.inputs[index], node.inputs[1 - index]
         assert seen is not None
         assert other is not None
-        activation = edit.quantize_activation(other, weight.weight.tensor.dtype, node)
+        rest = _without_features(other, weight, edit, node) if weight.float_rows else other
+        activation = edit.quantize_activation(rest, weight.weight.tensor.dtype, node)
         scales = drop_outer_ones(self.use.view.spread(weight.scales))
         scale = weight.scale_value(scales, edit)
         product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scale, edit)
+        if weight.float_rows:
+            product = _add_rows(product, other, weight, edit, node)
         edit.replace(node, product)
 
 
@@ -97,6 +107,27 @@ def multiply(
     floats = edit.insert(node, "Cast", [sums], f"{name}_float", {"to": FLOAT.value})[0]
     both = edit.insert(node, "Mul", [activation.scale, scale], f"{name}_scale")[0]
     return weight.in_own_type(edit.insert(node, "Mul", [floats, both], f"{name}_scaled")[0], node, name, edit)
+
+
+def _without_features(x: ir.Value, weight: IntegerWeight, edit: Edit, node: ir.Node) -> ir.Value:
+    """Set the features that meet float rows to zero, so that they do not coarsen the others.
+
+    In all-MiniLM-L6-v2 the feature of the one such row reaches 24, all others 6: mean cosine 0.9946 so, else 0.9932.
+    """
+    old = weight.weight
+    kept = np.ones(old.shape[0], old.tensor.dtype.numpy())
+    kept[list(weight.float_rows)] = 0
+    mask = edit.small_constant(old.home, kept, f"{old.name}_integer_rows")
+    return edit.insert_once(node, "Mul", [x, mask], f"{x.name}_without_outliers")
+
+
+def _add_rows(product: ir.Value, x: ir.Value, weight: IntegerWeight, edit: Edit, node: ir.Node) -> ir.Value:
+    old, name = weight.weight, node.outputs[0].name or node.op_type
+    which = edit.small_constant(old.home, np.array(weight.float_rows, np.int64), f"{old.name}_outlier_rows")
+    rows = edit.small_constant(old.home, read_rows(old.tensor, weight.float_rows), f"{old.name}_outliers")
+    features = edit.insert_once(node, "Gather", [x, which], f"{x.name}_outliers", {"axis": -1})
+    added = edit.insert(node, "MatMul", [features, rows], f"{name}_outliers")[0]
+    return edit.insert(node, "Add", [product, added], f"{name}_whole")[0]
 
 
 def oriented(view: View, *, transposed: bool) -> View:

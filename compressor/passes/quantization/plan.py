@@ -17,6 +17,7 @@ from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
 from compressor.passes.quantization.options import Scheme, WeightType
+from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
 from compressor.passes.quantization.role import Role
 from compressor.passes.quantization.weights import FloatWeight, Use
 
@@ -52,11 +53,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A weight that will be stored in integers, with the scale of each of its channels."""
+    """A weight that will be stored in integers, with a scale for each channel, but for rows that stay float."""
 
     draft: Draft
     weight_type: WeightType
     scales: NDArray[np.float32]
+    float_rows: tuple[int, ...] = ()
 
     @property
     def edited_nodes(self) -> frozenset[ir.Node]:
@@ -88,9 +90,18 @@ def plan_weight(draft: Draft, wanted: WeightType) -> Plan | str:
     """Read the weight once, in blocks, and scale it, or say why int8 would not represent it."""
     tensor, weight_type = draft.weight.tensor, _choose_type(draft, wanted)
     products = [role for role in draft.roles if role.weight_types] if weight_type is WeightType.INT8 else []
-    measured = measure_channels(tensor, draft.channels, paired={role.summed_axis for role in products})
+    paired = {role.summed_axis for role in products}
+    measured = measure_channels(tensor, draft.channels, paired=paired)
     reason = unfit_reason(tensor, measured, draft.channels, scaled=draft.scaled)
-    return reason or Plan(draft, weight_type, scales_for(measured, draft.scaled))
+    if not reason:
+        return Plan(draft, weight_type, scales_for(measured, draft.scaled))
+    rows = find_outlier_rows(tensor, measured, paired) if _can_split(draft) else ()
+    if not rows or _saved_bytes(draft) <= _split_bytes(draft, len(rows)):
+        return reason
+    rest = measure_channels(tensor, draft.channels, paired=paired, without=rows)
+    if unfit_reason(tensor, rest, draft.channels, scaled=draft.scaled, without=rows):
+        return reason
+    return Plan(draft, weight_type, scales_for(rest, draft.scaled), rows)
 
 
 def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
@@ -128,6 +139,18 @@ def _agreed_axes(roles: Sequence[Role]) -> frozenset[int]:
         if all(wish <= role.allowed for role in roles):
             return wish
     return frozenset()
+
+
+def _can_split(draft: Draft) -> bool:
+    return draft.scaled == draft.channels == COLUMNS and all(role.can_split for role in draft.roles)
+
+
+def _split_bytes(draft: Draft, rows: int) -> int:
+    """What float rows, their indices and the mask of their features add, and the four operators at each use."""
+    weight = draft.weight
+    length, width = weight.shape
+    item_bytes = weight.tensor.nbytes // weight.elements
+    return (rows * width + length) * item_bytes + 8 * rows + _BYTES_PER_USE * len(draft.roles)
 
 
 def _saved_bytes(draft: Draft) -> int:

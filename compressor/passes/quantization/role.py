@@ -24,12 +24,14 @@ class IntegerWeight:
         integers: the stored integers, in the float weight's shape and order.
         zero_point: 0 or 128; the same for every channel.
         scales: float32, of the weight's rank, with size 1 along axes that share a scale.
+        float_rows: rows that are zeros in the integers, to be added in float; only uses that can split have them.
     """
 
     weight: FloatWeight
     integers: ir.Value
     zero_point: int
     scales: NDArray[np.float32]
+    float_rows: tuple[int, ...] = ()
 
     def rearranged(self, value: ir.Value, edit: Edit) -> ir.Value:
         """The integers as `value`, which is the float weight or a rearranged form of it, shows the floats."""
@@ -103,6 +105,11 @@ class Role(ABC):
     def summed_axis(self) -> int | None:
         """The stored axis that neighbours along the sum of an integer product are neighbours on, where there is one."""
         return None
+
+    @property
+    def can_split(self) -> bool:
+        """This use can take some rows of the weight in float and the rest in integers."""
+        return False
 
     @abstractmethod
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:

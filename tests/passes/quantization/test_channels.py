@@ -81,9 +81,10 @@ def test_weights_that_are_not_multiplied_in_integers_use_the_whole_range() -> No
     assert (np.abs(tensor.numpy().astype(np.int16)).max(axis=1) == 127).all()
 
 
-def spoiled(value: float) -> Array:
+def spoiled(value: float, *places: tuple[int, int]) -> Array:
     w = normal(64, 32)
-    w[3, 5] = value
+    for place in ((3, 5), *places):
+        w[place] = value
     return w
 
 
@@ -94,7 +95,10 @@ def spoiled(value: float) -> Array:
         (spoiled(np.nan), "holds NaN or infinity"),
         (spoiled(np.inf), "holds NaN or infinity"),
         (spoiled(3e38), "holds values up to 3.0e+38, whose products overflow"),
-        (spoiled(1000), "a few large values in 1 of its 32 channels would round most of the others there to zero"),
+        (
+            spoiled(1000, (9, 11)),
+            "a few large values in 2 of its 32 channels would round most of the others there to zero",
+        ),
         (np.full((64, 32), 1e-40, np.float32), "holds only zeros and denormal values"),
     ],
     ids=["nan", "infinity", "huge", "outlier", "denormal"],
