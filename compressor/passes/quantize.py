@@ -91,7 +91,9 @@ class QuantizeDynamic(Pass):
         if self.scheme is Scheme.DYNAMIC and oldest < DYNAMIC_QUANTIZE_OPSET:
             first = f"it came with {DYNAMIC_QUANTIZE_OPSET}"
             return f"opset {oldest} has no DynamicQuantizeLinear ({first}): weights are int8 in the file, float in use"
-        return ""
+        split = [f"{len(plan.float_rows)} of {plan.draft.weight.name}" for plan in plans if plan.float_rows]
+        shown = ", ".join(split[:3]) + (f" and those of {len(split) - 3} more weights" if len(split) > 3 else "")
+        return f"rows with outliers stay float: {shown}" if split else ""
 
 
 def _bytes(weights: Iterable[FloatWeight]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from compressor.passes.fusions.dimensions import ONE, Size, broadcast, product
@@ -30,8 +30,14 @@ def value_of(size: Size, run: dict[str, int]) -> int:
 runs = st.fixed_dictionaries({name: st.integers(1, 9) for name in NAMES})
 
 
+def is_spelled_out(size: Size) -> bool:
+    """Not one of those with so many terms that only a name is kept of them."""
+    return not any(name.startswith("sum#") for names, _ in size.terms for name in names)
+
+
 @given(sizes, sizes, runs)
 def test_sizes_calculate_as_numbers_do(left: Size, right: Size, run: dict[str, int]) -> None:
+    assume(all(map(is_spelled_out, (left, right, left + right, left - right, left * right))))
     a, b = value_of(left, run), value_of(right, run)
     assert value_of(left + right, run) == a + b
     assert value_of(left - right, run) == a - b

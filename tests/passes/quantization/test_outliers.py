@@ -50,6 +50,7 @@ def test_a_channel_ruined_by_one_row_is_near_and_small(dtype: type) -> None:
     model = draw(text, w=spoiled().astype(dtype))
     result = quantize(model)
     assert result.counts == {"weights_quantized": 1, "matmul_in_int8": 1, "outlier_rows_kept_in_float": 4}
+    assert result.note == "rows with outliers stay float: 4 of w"
     tensors = [value.const_value for value in result.model.graph.initializers.values() if value.const_value is not None]
     assert sum(tensor.nbytes for tensor in tensors) < 1.3 * 512 * 48
     assert_near(model, result, x=activations(64, 512).astype(dtype))
