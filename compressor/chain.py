@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
-from compressor.evaluation.judge import Judge, Verdict
+from compressor.evaluation.judge import Judge, Verdict, refusal_to_load
 from compressor.model.size import measure
 from compressor.passes.contract import Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
@@ -53,12 +53,13 @@ class Chain:
         steps: what has been done.
     """
 
-    def __init__(self, *, model: ir.Model, judge: Judge | None, tell: Progress) -> None:
+    def __init__(self, *, model: ir.Model, judge: Judge | None, must_load: bool, tell: Progress) -> None:
         self.model = model
         self.size = measure(model)
         self.steps: list[Step] = []
         self._verdict: Verdict | None = None
         self._judge = judge
+        self._must_load = must_load
         self._tell = tell
         self._tolerance = tolerance_for(self.size)
 
@@ -95,7 +96,8 @@ class Chain:
             unchanged = PassResult(model=self.model, skipped=result.skipped, note=note)
             return _Trial(unchanged, self.size, self._verdict, "")
         if self._judge is None:
-            return _Trial(result, size, None, "")
+            refusal = refusal_to_load(result.model) if self._must_load else None
+            return _Trial(result, size, None, refusal.reason if refusal is not None else "")
         self._tell(f"{step.name}: measuring")
         verdict = self._judge.judge(result.model)
         if isinstance(verdict, Refusal):

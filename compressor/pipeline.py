@@ -14,7 +14,7 @@ from compressor.chain import Chain, Progress
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.host import describe_host
-from compressor.evaluation.judge import Judge, appoint_judge
+from compressor.evaluation.judge import Judge, appoint_judge, refusal_to_load
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import check_output, save
@@ -141,7 +141,9 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     started = time.perf_counter()
     warnings = list(facts.warnings) if (facts := carried(model)) else []
     judge = _find_judge(model, settings, warnings)
-    chain = Chain(model=model, judge=judge, tell=settings.tell)
+    # A model that loads but runs on no input made up for it can at least be held to loading.
+    must_load = settings.verify and judge is None and refusal_to_load(model) is None
+    chain = Chain(model=model, judge=judge, must_load=must_load, tell=settings.tell)
     # The source's files may hold more than the model needs, and that is what they weigh.
     original = replace(chain.size, total_bytes=bytes_on_disk([model]))
     for step in settings.recipe.passes:

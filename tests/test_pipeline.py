@@ -192,6 +192,34 @@ agraph (float[2] x) => (float[2] y) <float[2] a = {1, 2}, float[2] b = {1, 2}> {
     assert not report.is_verified
 
 
+@dataclass(frozen=True)
+class Unloadable(Scale):
+    """Leave a model that no runtime loads."""
+
+    def run(self, model: ir.Model) -> PassResult:
+        for node in model.graph:
+            node.op_type = "NoSuchOperator" if node.op_type == "Reshape" else node.op_type
+        return PassResult(model=model, counts={"broken": 1})
+
+
+def test_holds_what_cannot_be_run_to_loading(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        """
+<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[n] x) => (float[m] y) <int64[1] impossible = {-1000003}> {
+    d = Shape(x)
+    s = Mul(d, impossible)
+    y = Reshape(x, s)
+}
+""",
+    )
+    report = run_with(source, Unloadable())
+    assert any("nothing could be measured" in warning for warning in report.warnings)
+    assert report.steps[0].outcome is Outcome.ROLLED_BACK
+    assert "cannot load" in report.steps[0].reason
+
+
 def test_does_not_judge_outputs_that_are_random(tmp_path: Path) -> None:
     source = write(
         tmp_path,

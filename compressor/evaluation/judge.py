@@ -96,6 +96,15 @@ class Judge:
         return [output.name for output in self.session.get_outputs()]
 
 
+def refusal_to_load(model: ir.Model) -> Refusal | None:
+    """Why ONNX Runtime does not load `model`; None where it does."""
+    try:
+        open_session(model)
+    except RuntimeRefusal as error:
+        return Refusal(reason=str(error))
+    return None
+
+
 def appoint_judge(model: ir.Model, *, seed: int, threads: int = 0) -> Judge | Refusal:
     """Run the original on inputs generated from its signature; a refusal says why nothing can be measured."""
     try:
