@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
-from compressor.evaluation.judge import Judge, Verdict, refusal_to_load
 from compressor.model.size import measure
 from compressor.passes.contract import Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
 from compressor.report import Outcome, OutputFidelity, Size, Step
+
+if TYPE_CHECKING:
+    from compressor.evaluation.judge import Judge, Verdict
 
 EQUIVALENCE_TOLERANCE = 1e-4
 """Largest relative difference of a pass that claims equality up to rounding, for float32 and wider.
@@ -96,8 +99,7 @@ class Chain:
             unchanged = PassResult(model=self.model, skipped=result.skipped, note=note)
             return _Trial(unchanged, self.size, self._verdict, "")
         if self._judge is None:
-            refusal = refusal_to_load(result.model) if self._must_load else None
-            return _Trial(result, size, None, refusal.reason if refusal is not None else "")
+            return _Trial(result, size, None, _refusal_to_load(result.model) if self._must_load else "")
         self._tell(f"{step.name}: measuring")
         verdict = self._judge.judge(result.model)
         if isinstance(verdict, Refusal):
@@ -147,6 +149,13 @@ class Chain:
             original_latency=verdict.original_latency,
         )
         self.steps.append(figures)
+
+
+def _refusal_to_load(model: ir.Model) -> str:
+    from compressor.evaluation.judge import refusal_to_load  # what runs models is imported where one is run
+
+    refusal = refusal_to_load(model)
+    return "" if refusal is None else refusal.reason
 
 
 def _slowdown(claim: Claim, before: Verdict | None, after: Verdict | None) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -14,7 +15,6 @@ from compressor.chain import Chain, Progress
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.host import describe_host
-from compressor.evaluation.judge import Judge, appoint_judge, refusal_to_load
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import check_output, save
@@ -22,6 +22,9 @@ from compressor.model.size import bytes_on_disk
 from compressor.model.together import check_together, save_together
 from compressor.recipe import Recipe
 from compressor.report import Report, SetReport
+
+if TYPE_CHECKING:
+    from compressor.evaluation.judge import Judge
 
 
 def compress(
@@ -141,8 +144,7 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     started = time.perf_counter()
     warnings = list(facts.warnings) if (facts := carried(model)) else []
     judge = _find_judge(model, settings, warnings)
-    # A model that loads but runs on no input made up for it can at least be held to loading.
-    must_load = settings.verify and judge is None and refusal_to_load(model) is None
+    must_load = settings.verify and judge is None and _loads(model)
     chain = Chain(model=model, judge=judge, must_load=must_load, tell=settings.tell)
     # The source's files may hold more than the model needs, and that is what they weigh.
     original = replace(chain.size, total_bytes=bytes_on_disk([model]))
@@ -160,10 +162,19 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     return chain.model, report
 
 
+def _loads(model: ir.Model) -> bool:
+    """A model that loads but runs on no input made up for it can at least be held to loading."""
+    from compressor.evaluation.judge import refusal_to_load
+
+    return refusal_to_load(model) is None
+
+
 def _find_judge(model: ir.Model, settings: _Settings, warnings: list[str]) -> Judge | None:
     if not settings.verify:
         warnings.append("nothing was run, so accuracy is unknown (--no-verify)")
         return None
+    from compressor.evaluation.judge import appoint_judge  # what runs models is imported where one is run
+
     settings.tell("running the original")
     judge = appoint_judge(model, seed=settings.seed, threads=settings.threads)
     if isinstance(judge, Refusal):

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from compressor import OptionError, OutputError, Recipe, compress, compress_together, pipeline
+from compressor import OptionError, OutputError, Recipe, compress, compress_together
 from compressor.report import Outcome
 
 WIDTH = 64
@@ -121,7 +121,7 @@ def test_a_second_run_on_its_own_output_changes_nothing(pair: tuple[Path, Path],
 def test_the_folder_of_the_sources_is_refused_before_any_work(
     pair: tuple[Path, Path], force: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "appoint_judge", lambda *arguments, **options: pytest.fail("work was done"))
+    monkeypatch.setattr(judge, "appoint_judge", lambda *arguments, **options: pytest.fail("work was done"))
     before = [path.read_bytes() for path in pair]
     with pytest.raises(OutputError, match="is the input"):
         compress_together(pair, pair[0].parent, force=force)
