@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from compressor import OptionError, OutputError, Recipe, compress, compress_together
+from compressor.evaluation import judge
 from compressor.report import Outcome
 
 WIDTH = 64
