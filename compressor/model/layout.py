@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -24,7 +25,7 @@ _PAGE = 4096
 _ALIGNMENT = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where every byte of a model goes.
 
@@ -45,7 +46,7 @@ class Layout:
         """Weights are in the ``.onnx`` file itself."""
         return not self.offsets
 
-    @property
+    @cached_property
     def total_bytes(self) -> int:
         """Bytes of all files together, for a data file's name of the usual length."""
         return wire.length_of(self.main_file("x" * (2 * DIGEST_LENGTH))) + self.data_bytes

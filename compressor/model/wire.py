@@ -31,7 +31,9 @@ _NESTED: Mapping[str, Mapping[int, str]] = {
     "training": {1: "graph", 2: "graph"},
 }
 _DATA_TYPE, _FLOAT_DATA, _RAW_DATA, _DOUBLE_DATA, _EXTERNAL_DATA, _LOCATION = 2, 4, 9, 10, 13, 14
-_OTHER_DATA = {5, 6, 7, 11}
+_ELSEWHERE = {5, 6, 7, 11, _EXTERNAL_DATA}
+"""Fields that hold a tensor's values, or say where they are, in a way that is no plain byte range here."""
+
 _PACKED_AS_RAW = {(_FLOAT_DATA, 1), (_FLOAT_DATA, 14), (_DOUBLE_DATA, 11), (_DOUBLE_DATA, 15)}
 """Typed fields whose packed form is the raw form, by (field, data type): float, complex64; double, complex128."""
 
@@ -204,9 +206,7 @@ def _payload(fields: list[Field]) -> Field | None:
     types = [f.varint for f in fields if f.number == _DATA_TYPE]
     if len(holders) != 1 or len(types) != 1 or holders[0].wire_type != _BYTES:
         return None
-    if any(f.number in _OTHER_DATA or (f.number in (_EXTERNAL_DATA, _LOCATION) and f.varint != 0) for f in fields):
-        return None
-    if any(f.number == _EXTERNAL_DATA for f in fields):
+    if any(f.number in _ELSEWHERE or (f.number == _LOCATION and f.varint != 0) for f in fields):
         return None
     holder = holders[0]
     return holder if holder.number == _RAW_DATA or (holder.number, types[0]) in _PACKED_AS_RAW else None

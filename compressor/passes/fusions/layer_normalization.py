@@ -31,7 +31,8 @@ def fuse(edit: GraphEdit, *, with_skip: frozenset[bool]) -> None:
             edit.counts[f"{'layer' if found.is_centered else 'rms'}_normalization_fused"] += 1
         else:
             reason = f"no operator of opset {edit.opset} normalizes in one step without a residual addition before it"
-            edit.skip(place_of(node), reason)
+            is_left_out = found.is_centered not in with_skip
+            edit.skip(place_of(node), f"{reason}, which is left out as a kind" if is_left_out else reason)
 
 
 def _replace(edit: GraphEdit, found: Normalization) -> None:

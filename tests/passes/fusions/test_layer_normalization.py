@@ -93,6 +93,14 @@ def test_takes_in_the_addition_before(body: str, opset: int) -> None:
     assert operators(result.model) == {name: 1}
 
 
+def test_says_that_the_form_with_the_addition_is_left_out() -> None:
+    result = fuse(with_skip(LAYER_NORM["torch"], opset=11), without=frozenset({"skip_layer_normalization"}))
+    assert reasons(result) == [
+        "no operator of opset 11 normalizes in one step without a residual addition before it, "
+        "which is left out as a kind"
+    ]
+
+
 def test_gives_the_sum_to_whoever_else_reads_it() -> None:
     result = fuse(with_skip(LAYER_NORM["torch"], "float[B, S, 8] y, float[B, S, 8] x"), FEEDS)
     assert operators(result.model) == {"SkipLayerNormalization": 1}
