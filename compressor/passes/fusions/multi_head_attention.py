@@ -7,21 +7,19 @@ their meaning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
-from compressor.passes.fusions.attention_bias import AttentionBiases, Extent, can_mask_whole_rows, check_fits
-from compressor.passes.fusions.attention_operands import Source, Target, scored, weighed
+from compressor.passes.fusions import attention_form
+from compressor.passes.fusions.attention_bias import AttentionBiases, check_fits
+from compressor.passes.fusions.attention_layer import Attention
+from compressor.passes.fusions.attention_operands import scored, weighed
 from compressor.passes.fusions.attention_scores import (
     NotAttention,
     NotFusable,
-    Scores,
     lies_between_products,
     scores_before,
 )
-from compressor.passes.fusions.dimensions import Size
-from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
+from compressor.passes.fusions.graph_edit import GraphEdit, place_of
 from compressor.passes.fusions.match import (
     int_attribute,
     is_at_end,
@@ -39,59 +37,6 @@ FIRST_OPSET_WITH_BIAS = 9
 """Expand came with opset 8, Where with 9."""
 
 
-_PREPARATION = {"bsh": 0, "bsnd": 1, "sbh": 1, "bnsd": 2, "bnds": 2, "(bs)h": 1, "(sb)h": 2}
-"""Nodes between (batch, sequence, heads * size) and another order of axes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """One attention layer, ready to be replaced.
-
-    Attributes:
-        softmax: its Softmax.
-        query, key, value: where they come from.
-        target: where the result is read.
-        scores: scale and biases.
-        heads: number of heads.
-        is_guarded: probabilities that are not a number are replaced by 0 (newer exports of SDPA do so).
-    """
-
-    softmax: ir.Node
-    query: Source
-    key: Source
-    value: Source
-    target: Target
-    scores: Scores
-    heads: int
-    is_guarded: bool
-
-    @property
-    def scale(self) -> float:
-        """The factor of query x key."""
-        return self.scores.scale * self.query.scale * self.key.scale
-
-    @property
-    def extent(self) -> Extent:
-        """Batch, heads, queries, keys."""
-        return self.query.batch, Size.of(self.heads), self.query.length, self.key.length
-
-    @property
-    def has_heads_first(self) -> bool:
-        """Keys and values are in heads already, as a cache keeps them, and may go in so: with four axes."""
-        return self.value.order == "bnsd" and self.key.order in ("bnsd", "bnds") and self.value.size == self.key.size
-
-    @property
-    def nodes_saved(self) -> int:
-        """Nodes that go less those that come, without what layers share."""
-        guard = 2 if self.is_guarded else 0
-        kept = 2 if self.is_guarded and can_mask_whole_rows(self.scores.biases) else 0
-        gone = 3 + guard + self.target.steps + len(self.scores.biases) + (self.scores.scale != 1.0)
-        new_axes = [_PREPARATION[source.order] - source.steps for source in (self.query, self.key, self.value)]
-        if self.has_heads_first:
-            new_axes[1:] = [self.key.order == "bnds", 0]
-        return gone - 1 - kept - sum(new_axes) - _PREPARATION[self.target.order]
-
-
 def fuse(edit: GraphEdit) -> None:
     """Fuse every attention layer that can be; note the others with the reason."""
     biases = AttentionBiases(edit)
@@ -107,7 +52,7 @@ def fuse(edit: GraphEdit) -> None:
                     place_of(softmax), "the Softmax lies between two products, but not as in any attention known here"
                 )
             continue
-        _replace(edit, biases, found)
+        attention_form.replace(edit, biases, found)
         edit.counts["attention_fused"] += 1
 
 
@@ -213,82 +158,3 @@ def _check(edit: GraphEdit, found: Attention) -> None:
         check_fits(edit, term, found.extent)
     if found.nodes_saved < 0:
         raise NotFusable("the heads are not split and merged around the attention, so fusing would add nodes")
-
-
-def _replace(edit: GraphEdit, biases: AttentionBiases, found: Attention) -> None:
-    merged = found.target.value
-    last = merged.producer()
-    assert last is not None
-    query = _as_three_axes(edit, found.softmax, found.query, found.heads)
-    if found.has_heads_first:
-        key, value = _as_four_axes(edit, found.softmax, found.key), found.value.value
-    else:
-        key, value = (_as_three_axes(edit, last, source, found.heads) for source in (found.key, found.value))
-    bias = biases.make(
-        found.scores.biases, found.extent, (query, 1), (found.key.value, found.key.order.index("s")), found.softmax
-    )
-    fused = edit.insert(
-        last,
-        "MultiHeadAttention",
-        [query, key, value] if bias is None else [query, key, value, None, None, bias],
-        attributes={"num_heads": found.heads, "scale": found.scale},
-        domain=CONTRIB,
-        name=f"{merged.name}_fused",
-    )
-    result = fused.outputs[0]
-    if found.is_guarded and can_mask_whole_rows(found.scores.biases):
-        result = _guarded(edit, last, result)
-    edit.replace(merged, _in_order(edit, last, result, found))
-    edit.sweep([last])
-
-
-def _as_three_axes(edit: GraphEdit, before: ir.Node, source: Source, heads: int) -> ir.Value:
-    """The source as (batch, sequence, heads * size)."""
-    value, name, size = source.value, source.value.name or "head", source.size.number
-    assert size is not None
-    if source.order == "sbh":
-        return _transposed(edit, before, value, (1, 0, 2), name)
-    if source.order in ("bnsd", "bnds"):
-        value = _transposed(edit, before, value, (0, 2, 1, 3) if source.order == "bnsd" else (0, 3, 1, 2), name)
-    return value if source.order == "bsh" else _reshaped(edit, before, value, [0, 0, heads * size], name)
-
-
-def _as_four_axes(edit: GraphEdit, before: ir.Node, source: Source) -> ir.Value:
-    """The source as (batch, heads, sequence, size)."""
-    if source.order == "bnsd":
-        return source.value
-    return _transposed(edit, before, source.value, (0, 1, 3, 2), source.value.name or "key")
-
-
-def _in_order(edit: GraphEdit, before: ir.Node, value: ir.Value, found: Attention) -> ir.Value:
-    """Bring (batch, sequence, heads * size) into the order the result is read in."""
-    order, size, name = found.target.order, found.target.size.number, value.name or "context"
-    assert size is not None
-    if order in ("sbh", "(sb)h"):
-        value = _transposed(edit, before, value, (1, 0, 2), name)
-    if order.startswith("("):
-        value = _reshaped(edit, before, value, [-1, found.heads * size], name)
-    if order in ("bsnd", "bnsd"):
-        value = _reshaped(edit, before, value, [0, 0, found.heads, size], name)
-    return _transposed(edit, before, value, (0, 2, 1, 3), name) if order == "bnsd" else value
-
-
-def _transposed(edit: GraphEdit, before: ir.Node, value: ir.Value, perm: tuple[int, ...], name: str) -> ir.Value:
-    return edit.insert(before, "Transpose", [value], attributes={"perm": perm}, name=f"{name}_transposed").outputs[0]
-
-
-def _reshaped(edit: GraphEdit, before: ir.Node, value: ir.Value, shape: list[int], name: str) -> ir.Value:
-    return edit.insert(before, "Reshape", [value, edit.integers(shape)], name=f"{name}_reshaped").outputs[0]
-
-
-def _guarded(edit: GraphEdit, before: ir.Node, value: ir.Value) -> ir.Value:
-    """Give 0 for rows without a number, as the graph did for their probabilities.
-
-    The graph tests probabilities, this tests results: they differ where a value itself is not a number, which the graph
-    would pass on.
-    """
-    dtype = edit.facts.dtype(value)
-    assert dtype is not None
-    test = edit.insert(before, "IsNaN", [value], name=f"{value.name}_is_nan").outputs[0]
-    zero = edit.number(0.0, dtype)
-    return edit.insert(before, "Where", [test, zero, value], name=f"{value.name}_guarded").outputs[0]
