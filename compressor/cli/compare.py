@@ -1,0 +1,39 @@
+"""The command ``compare``."""
+
+# No `from __future__ import annotations`: Typer reads the annotations when the program runs.
+from contextlib import nullcontext
+
+import typer
+
+from compressor.cli.destinations import is_standard_output
+from compressor.cli.endings import ExitCode, errors_as_exit_codes
+from compressor.cli.options import AtolOption, CandidateArgument, JsonOption, OriginalArgument, QuietOption, SeedOption
+
+
+def compare_command(
+    original: OriginalArgument,
+    candidate: CandidateArgument,
+    json: JsonOption = None,
+    atol: AtolOption = 1e-3,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Say how far apart two models are: size, speed, outputs.
+
+    Both are run on the same generated inputs.
+    """
+    with errors_as_exit_codes():
+        from compressor.comparison import compare
+        from compressor.render import as_json
+        from compressor.render.comparison_as_table import comparison_as_table
+        from compressor.render.destination import open_destination
+        from compressor.render.terminal import print_report, shown_progress
+
+        with open_destination(json, as_json.MARK) as to_json:
+            with nullcontext() if quiet else shown_progress() as progress:
+                comparison = compare(original, candidate, atol=atol, seed=seed, progress=progress)
+            to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
+        if not quiet and not is_standard_output(json):
+            print_report(comparison_as_table(comparison))
+        if not comparison.is_valid:
+            raise typer.Exit(ExitCode.BROKEN)

@@ -1,0 +1,87 @@
+"""The command ``compress``."""
+
+# No `from __future__ import annotations`: Typer reads the annotations when the program runs.
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from compressor.cli.destinations import is_standard_output, refuse_clashes
+from compressor.cli.endings import ExitCode, errors_as_exit_codes
+from compressor.cli.options import (
+    ForceOption,
+    JsonOption,
+    MarkdownOption,
+    ModelsArgument,
+    NoVerifyOption,
+    OutputOption,
+    PassesOption,
+    QuietOption,
+    RecipeOption,
+    VerboseOption,
+)
+from compressor.errors import OptionError
+
+if TYPE_CHECKING:
+    from compressor.recipe import Recipe
+
+
+def compress_command(
+    models: ModelsArgument,
+    output: OutputOption = None,
+    passes: PassesOption = None,
+    recipe: RecipeOption = None,
+    json: JsonOption = None,
+    markdown: MarkdownOption = None,
+    force: ForceOption = False,
+    no_verify: NoVerifyOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Shrink a model, or models that belong together, pass by pass, measuring after each."""
+    with errors_as_exit_codes():
+        from compressor.pipeline import compress, compress_together
+        from compressor.render import as_json, as_markdown
+        from compressor.render.destination import open_destination
+        from compressor.render.forms import forms_of_report, forms_of_set
+        from compressor.render.terminal import print_report, say, shown_progress
+        from compressor.selection import select
+
+        selected = select(models, output)
+        refuse_clashes(selected.written, json, markdown)
+        with (
+            open_destination(json, as_json.MARK) as to_json,
+            open_destination(markdown, as_markdown.MARK) as to_markdown,
+        ):
+            chosen, verify, out = _choose_recipe(passes, recipe), not no_verify, selected.output
+            with nullcontext() if quiet else shown_progress() as tell:
+                if selected.is_set:
+                    together = compress_together(
+                        selected.models, out, recipe=chosen, force=force, verify=verify, progress=tell
+                    )
+                    forms = forms_of_set(together, verbose=verbose)
+                else:
+                    (model,) = selected.models
+                    report = compress(model, out, recipe=chosen, force=force, verify=verify, progress=tell)
+                    forms = forms_of_report(report, verbose=verbose)
+            to_json.write(forms.json)
+            to_markdown.write(forms.markdown)
+        if not quiet and not is_standard_output(json, markdown):
+            print_report(forms.table)
+        for sentence in forms.undone:
+            say(sentence)
+        if forms.undone:
+            raise typer.Exit(ExitCode.BROKEN)
+
+
+def _choose_recipe(passes: str | None, recipe: Path | None) -> "Recipe | None":
+    from compressor.recipe import Recipe
+
+    if passes is not None and recipe is not None:
+        raise OptionError("--passes and --recipe both name the passes; give one of them")
+    if recipe is not None:
+        return Recipe.from_toml(recipe)
+    if passes is not None:
+        return Recipe.from_names([name.strip() for name in passes.split(",") if name.strip()])
+    return None

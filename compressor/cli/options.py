@@ -1,0 +1,48 @@
+"""Name the options that commands take, with their help."""
+
+# No `from __future__ import annotations`: Typer reads the annotations when the program runs.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelsArgument = Annotated[
+    list[Path], typer.Argument(metavar="MODEL", help="The .onnx file, several, or a folder; never changed.")
+]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file; it is never changed.")]
+OriginalArgument = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model whose outputs are right.")]
+CandidateArgument = Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The model to judge.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Result; for several models a folder "
+        "[default: NAME.compressed.onnx beside NAME.onnx, DIR.compressed beside DIR, compressed beside the first of "
+        "several].",
+    ),
+]
+PassesOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,quantize]."),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="TOML file that names passes and sets their options.")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; '-' prints it and nothing else.")
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace OUT if it exists; in a folder, the models of the same names.")
+]
+NoVerifyOption = Annotated[
+    bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
+]
+AtolOption = Annotated[float, typer.Option(help="Largest absolute difference of any output value that is valid.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table, only errors.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="List every candidate that was left alone.")]
