@@ -116,6 +116,39 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskScore:
+    """How well a model does its task on labelled samples.
+
+    Attributes:
+        task: such as ``"classification"``.
+        metric: such as ``"accuracy"`` or ``"Spearman correlation"``.
+        value: the metric; where more is better, at most 1 for a perfect model.
+        low, high: ends of its 95 % confidence interval.
+        samples: labelled samples behind it.
+        is_less_better: perplexity and errors: the smaller, the better.
+        wins, losses: samples on which this model does better, or worse, than the original did; None for the original.
+        p_value: how likely a difference at least as large is by chance, by a paired test; None for the original.
+    """
+
+    task: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    samples: int
+    is_less_better: bool = False
+    wins: int | None = None
+    losses: int | None = None
+    p_value: float | None = None
+
+    def loss_from(self, original: TaskScore) -> tuple[float, str]:
+        """How much worse than `original`, and the unit: points (hundredths), or percent of it where less is better."""
+        if self.is_less_better:
+            return 100 * (self.value / original.value - 1) if original.value else 100 * self.value, "percent"
+        return 100 * (original.value - self.value), "points"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
     """Time of one run on this host.
 
