@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compressor.budget import Budget
     from compressor.errors import CompressorError, ModelError, OptionError, OutputError
     from compressor.pipeline import compress, compress_together
     from compressor.recipe import Recipe
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "compressor.budget",
     "CompressorError": "compressor.errors",
     "ModelError": "compressor.errors",
     "OptionError": "compressor.errors",
@@ -25,6 +27,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
     "CompressorError",
     "ModelError",
     "OptionError",

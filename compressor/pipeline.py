@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from compressor.budget import Budget, Figures
 from compressor.chain import Chain, Progress
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Refusal
@@ -32,6 +34,8 @@ def compress(
     out: str | os.PathLike[str] | None = None,
     *,
     recipe: Recipe | None = None,
+    budget: Budget | None = None,
+    keep: bool = False,
     force: bool = False,
     verify: bool = True,
     seed: int = 0,
@@ -44,6 +48,8 @@ def compress(
         path: the ``.onnx`` file; it and its data files are only read.
         out: where the result goes; None measures without writing.
         recipe: the passes; None takes deduplicate, fuse, quantize.
+        budget: what the result may cost; where it costs more, nothing is written and the report says what is broken.
+        keep: write the result all the same.
         force: replace an existing `out`.
         verify: run original and result after every pass; without it nothing is known of accuracy.
         seed: where the generated inputs start.
@@ -52,8 +58,10 @@ def compress(
 
     Raises:
         ModelError: the file, or data it points to, is missing, malformed or unsafe.
+        OptionError: the budget holds limits that `verify` would have to check.
         OutputError: `out` cannot be written, or exists and `force` is not set.
     """
+    limits = _checkable(budget, verify)
     settings = _Settings(recipe or Recipe.default(), verify, seed, threads, progress or (lambda words: None))
     target = Path(out) if out is not None else None
     settings.tell("reading the model")
@@ -61,7 +69,8 @@ def compress(
     if target is not None:
         check_output(target, model, overwrite=force)
     result, report = _run(model, Path(path), settings)
-    if target is None:
+    report = replace(report, broken_limits=limits.broken(_figures_of(report)))
+    if target is None or (report.broken_limits and not keep):
         return report
     settings.tell("writing the result")
     started = time.perf_counter()
@@ -74,6 +83,8 @@ def compress_together(
     out: str | os.PathLike[str],
     *,
     recipe: Recipe | None = None,
+    budget: Budget | None = None,
+    keep: bool = False,
     force: bool = False,
     verify: bool = True,
     seed: int = 0,
@@ -88,30 +99,58 @@ def compress_together(
     Args:
         paths: the ``.onnx`` files.
         out: the folder for the results; it is made where it is missing, the folders above it are not.
-        recipe, force, verify, seed, threads, progress: as for :func:`compress`.
+        recipe, keep, force, verify, seed, threads, progress: as for :func:`compress`.
+        budget: each model is held to its quality limits, the whole set to its size.
 
     Raises:
         ModelError: one of the files is missing, malformed or unsafe; then nothing is written.
-        OptionError: no file is given, or two have the same name, which some file systems find in other case too.
+        OptionError: no file is given, or two have the same name, which some file systems find in other case too; or
+            as for :func:`compress`.
         OutputError: a result cannot be written, or exists and `force` is not set.
     """
+    limits = _checkable(budget, verify)
     settings = _Settings(recipe or Recipe.default(), verify, seed, threads, progress or (lambda words: None))
     targets = _targets([Path(path) for path in paths], Path(out))
     sources = {target: load(path) for target, path in targets.items()}
     check_together(sources, overwrite=force)
+    original_bytes = bytes_on_disk(sources.values())
     results, reports = {}, []
     for target, model in sources.items():
         settings.tell(target.name)
         results[target], report = _run(model, targets[target], settings)
-        reports.append(replace(report, output=target))
+        broken = replace(limits, max_size=None).broken(_figures_of(report))
+        reports.append(replace(report, output=target, broken_limits=broken))
+    is_good = not any(report.broken_limits for report in reports)
+    too_large = partial(limits.too_large, original_bytes=original_bytes)
     settings.tell("writing the results")
-    written = save_together(results, overwrite=force)
+    written = save_together(
+        results, overwrite=force, approve=lambda total_bytes: keep or (is_good and not too_large(total_bytes))
+    )
     return SetReport(
-        reports=tuple(reports),
+        reports=tuple(reports if written.files else (replace(report, output=None) for report in reports)),
         files=written.files,
-        original_bytes=bytes_on_disk(sources.values()),
+        original_bytes=original_bytes,
         total_bytes=written.total_bytes,
         shared_bytes=written.shared_bytes,
+        broken_limits=too_large(written.total_bytes),
+    )
+
+
+def _checkable(budget: Budget | None, verify: bool) -> Budget:
+    limits = budget or Budget()
+    if limits.needs_runs and not verify:
+        names = ", ".join(limits.needs_runs)
+        raise OptionError(f"{names}: can only be checked by running the models; leave out --no-verify or the limit")
+    return limits
+
+
+def _figures_of(report: Report) -> Figures:
+    last = report.steps[-1] if report.steps else None
+    return Figures(
+        total_bytes=report.final.total_bytes,
+        original_bytes=report.original.total_bytes,
+        fidelity=last.fidelity if last else None,
+        speedup=last.speedup if last else None,
     )
 
 

@@ -241,6 +241,7 @@ class Report:
         steps: the passes, in order.
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
+        broken_limits: a sentence for each limit of the user's budget that the result breaks.
         seconds: wall time of the whole run.
     """
 
@@ -250,6 +251,7 @@ class Report:
     steps: tuple[Step, ...]
     host: Host
     warnings: tuple[str, ...] = ()
+    broken_limits: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -279,10 +281,13 @@ class SetReport:
 
     Attributes:
         reports: one a model, in the order given; sizes in it are those of the model written alone.
-        files: the models written, then the data file they share, if any weight is large enough for it.
+        files: the models written, then the data file they share, if any weight is large enough for it; empty where
+            nothing was written because a limit is broken.
         original_bytes: all source files together, a data file that several read counted once.
-        total_bytes: all files written together.
+        total_bytes: all result files together.
         shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.
+        broken_limits: a sentence for each limit of the user's budget that the set as a whole breaks; those that one
+            model breaks are in its report.
     """
 
     reports: tuple[Report, ...]
@@ -290,6 +295,7 @@ class SetReport:
     original_bytes: int
     total_bytes: int
     shared_bytes: int
+    broken_limits: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float:

@@ -276,3 +276,18 @@ def test_says_its_version() -> None:
 )
 def test_names_the_result_after_the_model(model: str, output: str) -> None:
     assert beside_model(Path(model)) == Path(output)
+
+
+def test_a_broken_limit_ends_with_exit_code_1_and_writes_nothing(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    result = run("compress", model, "-o", out, "--max-size", "1%")
+    assert result.exit_code == ExitCode.BROKEN
+    assert not out.exists()
+    assert "limit of 1%" in result.stderr
+    assert "limit broken: the size is" in " ".join(result.stdout.split())
+
+
+def test_limits_that_need_runs_are_refused_with_no_verify(model: Path) -> None:
+    result = run("compress", model, "--no-verify", "--min-speedup", "1")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "min_speedup: can only be checked by running the models" in result.stderr

@@ -150,3 +150,25 @@ def test_a_folder_spelled_with_dots_gets_its_own_name(pair: Path, monkeypatch: p
     (pair / "inner").mkdir()
     monkeypatch.chdir(pair / "inner")
     assert select([Path("..")], None).output == pair.with_name("t5[v2].compressed")
+
+
+def test_a_limit_that_one_model_breaks_keeps_all_of_them_from_being_written(pair: Path) -> None:
+    result = run("compress", pair, "--passes", "quantize", "--min-cosine", "1")
+    assert result.exit_code == ExitCode.BROKEN
+    assert not pair.with_name("t5[v2].compressed").exists()
+    assert "decoder.onnx: the cosine similarity of the worst row is 0.9" in result.stderr
+    assert "nothing was written; --keep" in result.stderr
+    assert "(nothing written)" in result.stdout
+
+
+def test_the_limit_of_size_holds_for_all_files_together(pair: Path) -> None:
+    small = run("compress", pair, "--no-verify", "--max-size", "1kB", "--json", "-")
+    assert small.exit_code == ExitCode.BROKEN
+    assert not pair.with_name("t5[v2].compressed").exists()
+    found = json.loads(small.stdout)
+    assert found["files"] == []
+    assert len(found["broken_limits"]) == 1
+    assert all(report["broken_limits"] == [] for report in found["reports"])
+    kept = run("compress", pair, "--no-verify", "--max-size", "1kB", "--keep")
+    assert kept.exit_code == ExitCode.BROKEN
+    assert (pair.with_name("t5[v2].compressed") / "decoder.onnx").exists()

@@ -13,7 +13,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from compressor import ModelError, OutputError, Recipe, compress
+from compressor import Budget, ModelError, OptionError, OutputError, Recipe, compress
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.report import Outcome, Report
 
@@ -289,3 +289,25 @@ def test_tells_what_it_is_doing(source: Path) -> None:
     compress(source, recipe=Recipe.from_names(["deduplicate"]), progress=told.append)
     assert told[0] == "reading the model"
     assert "deduplicate" in told
+
+
+def test_a_broken_limit_leaves_nothing_written_unless_the_result_is_kept(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.onnx"
+    report = compress(source, out, budget=Budget(max_size="10"))
+    assert not out.exists()
+    assert report.output is None
+    assert len(report.broken_limits) == 1
+    kept = compress(source, out, budget=Budget(max_size="10"), keep=True)
+    assert out.exists()
+    assert kept.broken_limits == report.broken_limits
+
+
+def test_a_limit_that_holds_changes_nothing(source: Path, tmp_path: Path) -> None:
+    report = compress(source, tmp_path / "small.onnx", budget=Budget(max_size="1MB", min_cosine=0.9))
+    assert report.broken_limits == ()
+    assert report.output == tmp_path / "small.onnx"
+
+
+def test_a_limit_on_outputs_is_refused_where_nothing_may_be_run(source: Path) -> None:
+    with pytest.raises(OptionError, match="min_cosine: can only be checked by running"):
+        compress(source, verify=False, budget=Budget(min_cosine=0.9))

@@ -15,6 +15,8 @@ from compressor.cli.endings import ExitCode
 from compressor.cli.examples import COMPARE_EXAMPLES, COMPRESS_EXAMPLES, INSPECT_EXAMPLES
 from compressor.cli.inspect import inspect_command
 
+__all__ = ["ExitCode", "app", "main"]
+
 app = typer.Typer(
     name="compressor",
     no_args_is_help=True,

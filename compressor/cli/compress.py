@@ -12,7 +12,13 @@ from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
     ForceOption,
     JsonOption,
+    KeepOption,
     MarkdownOption,
+    MaxAccuracyDropOption,
+    MaxSizeOption,
+    MinAgreementOption,
+    MinCosineOption,
+    MinSpeedupOption,
     ModelsArgument,
     NoVerifyOption,
     OutputOption,
@@ -34,6 +40,12 @@ def compress_command(
     recipe: RecipeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
+    min_cosine: MinCosineOption = None,
+    min_agreement: MinAgreementOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
+    max_size: MaxSizeOption = None,
+    min_speedup: MinSpeedupOption = None,
+    keep: KeepOption = False,
     force: ForceOption = False,
     no_verify: NoVerifyOption = False,
     quiet: QuietOption = False,
@@ -41,6 +53,7 @@ def compress_command(
 ) -> None:
     """Shrink a model, or models that belong together, pass by pass, measuring after each."""
     with errors_as_exit_codes():
+        from compressor.budget import Budget
         from compressor.pipeline import compress, compress_together
         from compressor.render import as_json, as_markdown
         from compressor.render.destination import open_destination
@@ -48,6 +61,13 @@ def compress_command(
         from compressor.render.terminal import print_report, say, shown_progress
         from compressor.selection import select
 
+        budget = Budget(
+            min_cosine=min_cosine,
+            min_agreement=min_agreement,
+            max_accuracy_drop=max_accuracy_drop,
+            max_size=max_size,
+            min_speedup=min_speedup,
+        )
         selected = select(models, output)
         refuse_clashes(selected.written, json, markdown)
         with (
@@ -58,20 +78,23 @@ def compress_command(
             with nullcontext() if quiet else shown_progress() as tell:
                 if selected.is_set:
                     together = compress_together(
-                        selected.models, out, recipe=chosen, force=force, verify=verify, progress=tell
-                    )
+                        selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
+                        progress=tell,
+                    )  # fmt: skip
                     forms = forms_of_set(together, verbose=verbose)
                 else:
-                    (model,) = selected.models
-                    report = compress(model, out, recipe=chosen, force=force, verify=verify, progress=tell)
+                    report = compress(
+                        selected.models[0], out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
+                        progress=tell,
+                    )  # fmt: skip
                     forms = forms_of_report(report, verbose=verbose)
             to_json.write(forms.json)
             to_markdown.write(forms.markdown)
         if not quiet and not is_standard_output(json, markdown):
             print_report(forms.table)
-        for sentence in forms.undone:
+        for sentence in forms.broken:
             say(sentence)
-        if forms.undone:
+        if forms.broken:
             raise typer.Exit(ExitCode.BROKEN)
 
 

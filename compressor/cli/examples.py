@@ -5,7 +5,7 @@ from __future__ import annotations
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  done, but the result broke a promise: a pass was rolled back, or two models differ
+  1  a promise was broken: a pass was rolled back, a limit was not met, or two models differ
   2  bad input or options; one sentence on stderr says which
 """
 COMPRESS_EXAMPLES = f"""\b
@@ -14,6 +14,7 @@ Examples:
   compressor compress model.onnx -o small.onnx --passes deduplicate,quantize
   compressor compress model.onnx --recipe recipe.toml --json report.json
   compressor compress model.onnx --json - | jq .ratio
+  compressor compress model.onnx --max-size 30% --min-cosine 0.99
   compressor compress exported/ -o small/
 
 Several models, or a folder of them, are taken to belong together (encoder, decoder, decoder with

@@ -36,6 +36,22 @@ JsonOption = Annotated[
 MarkdownOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
 ]
+MinCosineOption = Annotated[
+    float | None, typer.Option(metavar="C", help="Smallest cosine similarity of any row of any output that is good.")
+]
+MinAgreementOption = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Smallest top-1 agreement with the original, 0 to 1.")
+]
+MaxAccuracyDropOption = Annotated[
+    float | None, typer.Option(metavar="POINTS", help="Largest loss of the task's metric in points; needs labels.")
+]
+MaxSizeOption = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Most the result may weigh: 25MB, 8MiB, or 30% of the original.")
+]
+MinSpeedupOption = Annotated[
+    float | None, typer.Option(metavar="X", help="Smallest number of times as fast as the original, on this host.")
+]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace OUT if it exists; in a folder, the models of the same names.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import reduce
@@ -43,7 +43,8 @@ class WrittenSet:
     """What one call wrote.
 
     Attributes:
-        files: the models in the order given, then the data file they share, if any weight is large enough for it.
+        files: the models in the order given, then the data file they share, if any weight is large enough for it;
+            empty where the size was not approved.
         total_bytes: of all files.
         shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.
     """
@@ -72,12 +73,18 @@ def check_together(models: Mapping[Path, ir.Model], *, overwrite: bool) -> None:
             check_output(path, model, overwrite=overwrite)
 
 
-def save_together(models: Mapping[Path, ir.Model], *, overwrite: bool = False) -> WrittenSet:
+def save_together(
+    models: Mapping[Path, ir.Model],
+    *,
+    overwrite: bool = False,
+    approve: Callable[[int], bool] = lambda total_bytes: True,
+) -> WrittenSet:
     """Write each model to its path, all in one folder, their weights in one data file; each loads on its own.
 
     Weights are shared by their bytes. The data file's name holds a digest of its content and it is renamed first, so
     at every moment each ``.onnx`` file is whole: the old one with its old data, or the new one with the new. The folder
-    is made where it is missing.
+    is made where it is missing. `approve` is asked with the bytes of all files before any gets its name; where it
+    declines, none does.
 
     Raises:
         OutputError: as :func:`check_together`, or the disk is full or failing; then the folder is as it was.
@@ -88,7 +95,7 @@ def save_together(models: Mapping[Path, ir.Model], *, overwrite: bool = False) -
         with _made(folder):
             for path in (*models, folder / _DRAFT):
                 remove_abandoned(path)
-            return _write(models, folder)
+            return _write(models, folder, approve)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; it was left as it was") from error
 
@@ -102,20 +109,19 @@ def _folder_of(paths: Iterable[Path]) -> Path:
 
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """Make `folder` where it is missing, and remove it again if the work in it fails."""
+    """Make `folder` where it is missing, and remove it again if nothing is written to it."""
     is_new = not folder.exists()
     if is_new:
         folder.mkdir()
     try:
         yield
-    except BaseException:
+    finally:
         if is_new:
-            with suppress(OSError):  # somebody else has put something into it
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
-        raise
 
 
-def _write(models: Mapping[Path, ir.Model], folder: Path) -> WrittenSet:
+def _write(models: Mapping[Path, ir.Model], folder: Path, approve: Callable[[int], bool]) -> WrittenSet:
     modes = {path: mode_for(path) for path in models}
     with ExitStack() as drafts:
         data_draft, data_file = drafts.enter_context(temporary_file(folder / _DRAFT))
@@ -129,17 +135,17 @@ def _write(models: Mapping[Path, ir.Model], folder: Path) -> WrittenSet:
             finish_file(file, modes[path])
         # Whoever may not read one of the models may not read its weights either.
         finish_file(data_file, reduce(and_, modes.values()))
+        drafted = [*written.values(), data_draft] if pool.end else [*written.values()]
+        total_bytes, shared_bytes = sum(draft.stat().st_size for draft in drafted), _shared_bytes(layouts.values())
+        if not approve(total_bytes):
+            return WrittenSet(files=(), total_bytes=total_bytes, shared_bytes=shared_bytes)
         with publishing(folder):
             stale = _stale_data(models, folder)
             _publish(models, written, (data_draft, data) if pool.end else None)
             for path in stale - {data}:
                 _remove(path)
     files = (*models, data) if pool.end else tuple(models)
-    return WrittenSet(
-        files=files,
-        total_bytes=sum(file.stat().st_size for file in files),
-        shared_bytes=_shared_bytes(layouts.values()),
-    )
+    return WrittenSet(files=files, total_bytes=total_bytes, shared_bytes=shared_bytes)
 
 
 def _lay_out(model: ir.Model, pool: Pool) -> Layout:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from compressor.render import figures
 from compressor.render.findings import closing, counts_of, drift_of, steps_with_sizes_before, time_of, timing_of
 from compressor.render.findings_of_set import (
+    broken_in,
     closing_of_set,
     drift_at_end,
+    folder_of,
     rolled_back,
     time_at_end,
     timing_of_set,
@@ -33,6 +35,7 @@ def report_as_markdown(report: Report) -> str:
         f"**{_plain(report.source.name)}**",
         "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, rows)]),
         *(f"**Warning:** {_plain(text)}" for text in report.warnings),
+        *(f"**Limit broken:** {_plain(text)}" for text in report.broken_limits),
         _plain(closing(report)),
         f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(timing_of(report))}.</sub>",
     ]
@@ -44,9 +47,10 @@ def set_as_markdown(found: SetReport) -> str:
     header = ("model", "before", "after, alone", "ratio", "drift", "one run (speed-up)")
     undone = (f"{report.source.name}: {step.name} rolled back: {step.reason}" for report, step in rolled_back(found))
     parts = [
-        f"**{_plain(found.files[0].parent.name)}**",
+        f"**{_plain(folder_of(found).name)}**",
         "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, map(_model_row, found.reports))]),
         *(f"**Warning:** {_plain(text)}" for text in (*undone, *warnings_of_set(found))),
+        *(f"**Limit broken:** {_plain(text)}" for text in broken_in(found)),
         _plain(closing_of_set(found)),
         f"<sub>{figures.SIZE_UNITS}; after, alone: if no weights were shared; ratio and drift against the original; "
         f"one run: {_plain(timing_of_set(found))}.</sub>",

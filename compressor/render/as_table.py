@@ -35,6 +35,7 @@ def report_as_table(report: Report, *, verbose: bool = False) -> RenderableType:
         _step_notes(step, before, verbose) for step, before in steps_with_sizes_before(report.original, report.steps)
     ]
     parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
+    parts += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]
     return Group(
         _heading(report), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(closing(report), style="bold")
     )

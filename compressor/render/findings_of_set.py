@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from compressor.render import figures
 from compressor.render.findings import drift_of, gain, samples_of, time_of
@@ -13,6 +14,18 @@ def rolled_back(found: SetReport) -> Iterator[tuple[Report, Step]]:
     """Yield each step that was undone, with the report it is in."""
     for report in found.reports:
         yield from ((report, step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK)
+
+
+def broken_in(found: SetReport) -> Iterator[str]:
+    """Yield a sentence for each broken limit, of the models and of the set."""
+    for report in found.reports:
+        yield from (f"{report.source.name}: {sentence}" for sentence in report.broken_limits)
+    yield from (f"all files together: {sentence}" for sentence in found.broken_limits)
+
+
+def folder_of(found: SetReport) -> Path:
+    """The folder written to; that of the sources where nothing was."""
+    return (found.files[0] if found.files else found.reports[0].source).parent
 
 
 def drift_at_end(report: Report) -> list[str]:
@@ -56,7 +69,8 @@ def _sharing(found: SetReport) -> str:
     if not found.shared_bytes:
         return "No weight is in more than one model."
     saved = figures.size(found.shared_bytes)
-    return f"Weights of several models are stored once, in {found.files[-1].name}: {saved} less than a copy for each."
+    where = f", in {found.files[-1].name}" if found.files else ""
+    return f"Weights of several models are stored once{where}: {saved} less than a copy for each."
 
 
 def _basis(found: SetReport) -> str:

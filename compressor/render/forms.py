@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
@@ -9,7 +10,7 @@ from rich.console import RenderableType
 from compressor.render.as_json import as_text, report_as_dict, set_as_dict
 from compressor.render.as_markdown import report_as_markdown, set_as_markdown
 from compressor.render.as_table import report_as_table
-from compressor.render.findings_of_set import rolled_back
+from compressor.render.findings_of_set import broken_in, rolled_back
 from compressor.render.set_as_table import set_as_table
 from compressor.report import Outcome, Report, SetReport, Step
 
@@ -21,13 +22,13 @@ class Forms:
     Attributes:
         json, markdown: texts for files or pipes.
         table: for a terminal.
-        undone: a sentence for each step that was rolled back.
+        broken: a sentence for each promise that the result does not keep: a pass rolled back, a limit of the budget.
     """
 
     json: str
     markdown: str
     table: RenderableType
-    undone: tuple[str, ...]
+    broken: tuple[str, ...]
 
 
 def forms_of_report(report: Report, *, verbose: bool) -> Forms:
@@ -36,7 +37,10 @@ def forms_of_report(report: Report, *, verbose: bool) -> Forms:
         json=as_text(report_as_dict(report)),
         markdown=report_as_markdown(report),
         table=report_as_table(report, verbose=verbose),
-        undone=tuple(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
+        broken=(
+            *(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
+            *_limits(report.broken_limits, is_written=report.output is not None),
+        ),
     )
 
 
@@ -46,9 +50,18 @@ def forms_of_set(found: SetReport, *, verbose: bool) -> Forms:
         json=as_text(set_as_dict(found)),
         markdown=set_as_markdown(found),
         table=set_as_table(found, verbose=verbose),
-        undone=tuple(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
+        broken=(
+            *(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
+            *_limits(tuple(broken_in(found)), is_written=bool(found.files)),
+        ),
     )
 
 
 def _undone(step: Step) -> str:
     return f"{step.name} was rolled back: {step.reason or 'it broke its claim'}"
+
+
+def _limits(sentences: Sequence[str], *, is_written: bool) -> Iterator[str]:
+    yield from sentences
+    if sentences and not is_written:
+        yield "nothing was written; --keep writes the result all the same"

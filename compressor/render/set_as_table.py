@@ -11,8 +11,10 @@ from rich.text import Text
 from compressor.render import figures
 from compressor.render.as_table import report_as_table
 from compressor.render.findings_of_set import (
+    broken_in,
     closing_of_set,
     drift_at_end,
+    folder_of,
     rolled_back,
     time_at_end,
     timing_of_set,
@@ -34,6 +36,7 @@ def set_as_table(found: SetReport, *, verbose: bool = False) -> RenderableType:
             for report, step in rolled_back(found)
         ),
         *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in warnings_of_set(found)),
+        *(Text(f"limit broken: {figures.printable(text)}", style="red") for text in broken_in(found)),
     ]
     return Group(
         *(whole if verbose else ()),
@@ -45,7 +48,8 @@ def set_as_table(found: SetReport, *, verbose: bool = False) -> RenderableType:
 
 def _heading(found: SetReport) -> Text:
     models = figures.plural(len(found.reports), "model")
-    return unwrapped(f"{models} -> {figures.printable(str(found.files[0].parent))}\n")
+    folder = figures.printable(str(folder_of(found)))
+    return unwrapped(f"{models} -> {folder}\n" if found.files else f"{models} of {folder} (nothing written)\n")
 
 
 def _table(found: SetReport) -> Table:
