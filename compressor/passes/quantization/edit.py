@@ -50,13 +50,17 @@ class Edit:
         name: str,
         attributes: Attributes | None = None,
         outputs: int = 1,
+        domain: str = "",
     ) -> Sequence[ir.Value]:
         """Add an operator before a node; its first output gets a name like `name`."""
-        node = ir.node(op_type, inputs, attributes or {}, num_outputs=outputs, name=self.name(f"{op_type}_{name}"))
+        named = self.name(f"{op_type}_{name}")
+        node = ir.node(op_type, inputs, attributes or {}, domain=domain, num_outputs=outputs, name=named)
         for position, value in enumerate(node.outputs):
             value.name = self.name(name if not position else f"{name}_{position}")
         assert before.graph is not None
         before.graph.insert_before(before, node)
+        if domain:
+            _import(before.graph, domain)
         return node.outputs
 
     def insert_once(
@@ -136,12 +140,20 @@ class Edit:
         self._last_at_start[home] = node
         return node.outputs[0]
 
-    def replace(self, node: ir.Node, value: ir.Value) -> None:
-        """Let `value` stand where the only output of `node` stood, under its name, and take `node` out."""
-        old = node.outputs[0]
-        name, value.shape, value.type, value.doc_string = old.name, old.shape, old.type, old.doc_string
-        value.metadata_props.update(old.metadata_props)
-        old.replace_all_uses_with(value, replace_graph_outputs=True)
-        old.name, value.name = None, name
+    def replace(self, node: ir.Node, *values: ir.Value) -> None:
+        """Let `values` stand where the outputs of `node` stood, under their names, and take `node` out."""
+        for old, value in zip(node.outputs, values, strict=True):
+            name, value.shape, value.type, value.doc_string = old.name, old.shape, old.type, old.doc_string
+            value.metadata_props.update(old.metadata_props)
+            old.replace_all_uses_with(value, replace_graph_outputs=True)
+            old.name, value.name = None, name
         assert node.graph is not None
         node.graph.remove(node, safe=True)
+
+
+def _import(body: ir.Graph | ir.Function | None, domain: str) -> None:
+    """Declare the domain where the outermost graph or function declares its own."""
+    while isinstance(body, ir.Graph) and body.parent_node is not None:
+        body = body.parent_node.graph
+    if body is not None:
+        body.opset_imports.setdefault(domain, 1)
