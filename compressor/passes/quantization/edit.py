@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from compressor.model.tensors import roots
 from compressor.passes.quantization.names import FreshNames
 
 FLOAT = ir.DataType.FLOAT
@@ -34,6 +35,7 @@ class Edit:
 
     def __init__(self, model: ir.Model) -> None:
         self._names = FreshNames(model)
+        self._roots = {body: root for root in roots(model) for body in (root, *root.subgraphs())}
         self._activations: dict[tuple[ir.Graph | ir.Function | None, ir.Value], Activation] = {}
         self._operators: dict[Any, ir.Value] = {}
         self._last_at_start: dict[ir.Graph | ir.Function, ir.Node] = {}
@@ -60,7 +62,7 @@ class Edit:
         assert before.graph is not None
         before.graph.insert_before(before, node)
         if domain:
-            _import(before.graph, domain)
+            self._roots[before.graph].opset_imports.setdefault(domain, 1)
         return node.outputs
 
     def insert_once(
@@ -149,11 +151,3 @@ class Edit:
             old.name, value.name = None, name
         assert node.graph is not None
         node.graph.remove(node, safe=True)
-
-
-def _import(body: ir.Graph | ir.Function | None, domain: str) -> None:
-    """Declare the domain where the outermost graph or function declares its own."""
-    while isinstance(body, ir.Graph) and body.parent_node is not None:
-        body = body.parent_node.graph
-    if body is not None:
-        body.opset_imports.setdefault(domain, 1)
