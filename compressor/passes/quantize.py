@@ -12,16 +12,13 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from compressor.model.tensors import all_graphs
-from compressor.model.weights import ComputedWeight
 from compressor.passes.contract import Claim, Pass, PassResult
-from compressor.passes.quantization.channels import UINT8_ZERO_POINT, integer_blocks
-from compressor.passes.quantization.decoded import DecodedWeight
 from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
 from compressor.passes.quantization.recognition import describe_quantization
-from compressor.passes.quantization.role import IntegerWeight
+from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
 
@@ -66,16 +63,16 @@ class QuantizeDynamic(Pass):
         counts = _apply(model, plans)
         return PassResult(model=model, counts=counts, skipped=tuple(skipped), note=self._note(plans))
 
-    def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[Plan], list[Skip]]:
+    def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
         drafts = [(weight, draft_weight(weight, self.scheme, self.exclude)) for weight in weights]
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
             # numpy lets go of the interpreter while it works on a block, so threads do run side by side.
             decided = list(threads.map(self._read, (draft for _, draft in drafts)))
-        plans: list[Plan] = []
+        plans: list[WeightPlan] = []
         skipped: list[Skip] = []
         claimed: set[ir.Node] = set()
         for weight, decision in zip(weights, decided, strict=True):
-            if isinstance(decision, Plan) and not decision.edited_nodes & claimed:
+            if isinstance(decision, WeightPlan) and not decision.edited_nodes & claimed:
                 plans.append(decision)
                 claimed |= decision.edited_nodes
                 continue
@@ -83,15 +80,19 @@ class QuantizeDynamic(Pass):
             skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
         return plans, skipped
 
-    def _read(self, draft: Draft | str) -> Plan | str:
+    def _read(self, draft: Draft | str) -> WeightPlan | str:
         return draft if isinstance(draft, str) else plan_weight(draft, self.weight_type)
 
-    def _note(self, plans: Sequence[Plan]) -> str:
-        oldest = min((plan.draft.weight.opset for plan in plans), default=DYNAMIC_QUANTIZE_OPSET)
+    def _note(self, plans: Sequence[WeightPlan]) -> str:
+        oldest = min((plan.weight.opset for plan in plans), default=DYNAMIC_QUANTIZE_OPSET)
         if self.scheme is Scheme.DYNAMIC and oldest < DYNAMIC_QUANTIZE_OPSET:
             first = f"it came with {DYNAMIC_QUANTIZE_OPSET}"
             return f"opset {oldest} has no DynamicQuantizeLinear ({first}): weights are int8 in the file, float in use"
-        split = [f"{len(plan.float_rows)} of {plan.draft.weight.name}" for plan in plans if plan.float_rows]
+        split = [
+            f"{len(plan.float_rows)} of {plan.weight.name}"
+            for plan in plans
+            if isinstance(plan, Plan) and plan.float_rows
+        ]
         shown = ", ".join(split[:3]) + (f" and those of {len(split) - 3} more weights" if len(split) > 3 else "")
         return f"rows with outliers stay float: {shown}" if split else ""
 
@@ -100,36 +101,21 @@ def _bytes(weights: Iterable[FloatWeight]) -> int:
     return sum(weight.tensor.nbytes for weight in weights)
 
 
-def _apply(model: ir.Model, plans: Sequence[Plan]) -> dict[str, int]:
+def _apply(model: ir.Model, plans: Sequence[WeightPlan]) -> dict[str, int]:
     edit = Edit(model)
     position = {node: index for graph in all_graphs(model) for index, node in enumerate(graph)}
-    stored = [(plan, _store(plan, edit)) for plan in plans]
-    roles = [(role, weight) for plan, weight in stored for role in plan.draft.roles]
-    # In graph order, so that what one operator has inserted before itself is there for the later ones; decoding takes
-    # whatever uses are left, so it comes last.
-    roles.sort(key=lambda pair: (isinstance(pair[0], DecodedWeight), position[pair[0].use.node]))
-    for role, weight in roles:
-        role.rewrite(weight, edit)
+    rewritings = [rewriting for plan in plans for rewriting in plan.store(edit)]
+    # In graph order, so that what one operator has inserted before itself is there for the later ones.
+    rewritings.sort(key=lambda rewriting: (rewriting.comes_last, position[rewriting.node]))
+    for rewriting in rewritings:
+        rewriting.apply()
     for plan in plans:
-        _drop_unused(plan.draft.weight)
-    counts = Counter(role.counted_as for role, _ in roles)
-    rows = sum(len(plan.float_rows) for plan in plans)
+        _drop_unused(plan.weight)
+    counts = Counter(rewriting.counted_as for rewriting in rewritings)
+    rows = sum(len(plan.float_rows) for plan in plans if isinstance(plan, Plan))
     if rows:
         counts["outlier_rows_kept_in_float"] = rows
     return {"weights_quantized": len(plans), **dict(sorted(counts.items()))} if plans else {}
-
-
-def _store(plan: Plan, edit: Edit) -> IntegerWeight:
-    weight = plan.draft.weight
-    unsigned = plan.weight_type is WeightType.UINT8
-    zero_point = UINT8_ZERO_POINT if unsigned else 0
-    tensor = ComputedWeight(
-        integer_blocks(weight.tensor, plan.scales, zero_point, plan.float_rows),
-        ir.DataType.UINT8 if unsigned else ir.DataType.INT8,
-        ir.Shape(weight.shape),
-        name=edit.name(f"{weight.name}_int8"),
-    )
-    return IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, plan.scales, plan.float_rows)
 
 
 def _drop_unused(weight: FloatWeight) -> None:

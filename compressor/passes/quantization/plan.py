@@ -6,19 +6,29 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.passes.quantization.channels import measure_channels, scales_for, unfit_reason
+from compressor.model.weights import ComputedWeight
+from compressor.passes.quantization.channels import (
+    UINT8_ZERO_POINT,
+    integer_blocks,
+    measure_channels,
+    scales_for,
+    unfit_reason,
+)
 from compressor.passes.quantization.decoded import DecodedWeight, match_float_operator
+from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
-from compressor.passes.quantization.role import Role
+from compressor.passes.quantization.role import IntegerWeight, Role
+from compressor.passes.quantization.storage import Rewriting, WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, Use
 
 LOWEST_OPSET = 7
@@ -52,7 +62,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(WeightPlan):
     """A weight that will be stored in integers, with a scale for each channel, but for rows that stay float."""
 
     draft: Draft
@@ -61,9 +71,30 @@ class Plan:
     float_rows: tuple[int, ...] = ()
 
     @property
+    def weight(self) -> FloatWeight:
+        return self.draft.weight
+
+    @property
     def edited_nodes(self) -> frozenset[ir.Node]:
-        """Operators that will be replaced."""
         return frozenset(role.use.node for role in self.draft.roles if not isinstance(role, DecodedWeight))
+
+    def store(self, edit: Edit) -> Sequence[Rewriting]:
+        weight = self.weight
+        unsigned = self.weight_type is WeightType.UINT8
+        zero_point = UINT8_ZERO_POINT if unsigned else 0
+        tensor = ComputedWeight(
+            integer_blocks(weight.tensor, self.scales, zero_point, self.float_rows),
+            ir.DataType.UINT8 if unsigned else ir.DataType.INT8,
+            ir.Shape(weight.shape),
+            name=edit.name(f"{weight.name}_int8"),
+        )
+        stored = IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, self.scales, self.float_rows)
+        return [
+            Rewriting(
+                role.use.node, role.counted_as, isinstance(role, DecodedWeight), partial(role.rewrite, stored, edit)
+            )
+            for role in self.draft.roles
+        ]
 
 
 def draft_weight(weight: FloatWeight, scheme: Scheme, exclude: Sequence[str]) -> Draft | str:
