@@ -66,6 +66,10 @@ class OutputFidelity:
         max_rel: largest absolute difference divided by the largest absolute value of the original output.
         top1_agreement: share of rows with the same largest entry along the last axis; of integers, booleans and
             strings, the share of equal entries; None where neither has a meaning.
+        top5_agreement: share of rows whose largest entry is among this model's five largest; None for rows of five
+            entries or fewer.
+        kl_mean: mean Kullback-Leibler divergence of the distribution along the last axis from the original's, in nats:
+            of the softmax where the output is named logits, else of rows that add up to 1; None without such rows.
     """
 
     name: str
@@ -76,6 +80,23 @@ class OutputFidelity:
     max_abs: float | None
     max_rel: float | None
     top1_agreement: float | None
+    top5_agreement: float | None = None
+    kl_mean: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstSample:
+    """A sample on which an output is far from the original's.
+
+    Attributes:
+        output: the graph output.
+        row: which sample, counted from 1: of given data its row there, else in the order they were made.
+        cosine: cosine similarity of the output's row to the original's.
+    """
+
+    output: str
+    row: int
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +108,15 @@ class Fidelity:
         batches: runs they were fed in.
         generated: the inputs were made up from the graph's signature, so the figures are indicative only.
         outputs: one entry per graph output, in graph order.
+        worst_samples: the samples with the smallest cosine, the worst first, at most twenty, each with its worst
+            output; none where every output has the same bytes, or no rows that could be told apart.
     """
 
     samples: int
     batches: int
     generated: bool
     outputs: tuple[OutputFidelity, ...]
+    worst_samples: tuple[WorstSample, ...] = ()
 
     @property
     def is_bit_identical(self) -> bool:

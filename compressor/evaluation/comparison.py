@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from compressor.evaluation.contract import Array
+from compressor.evaluation.decisions import NO_DECISIONS, Decisions, compare_choices, equal_entries
 
 _BLOCK_ELEMENTS = 1 << 20
 """Elements compared at once: 8 MB in float64."""
@@ -27,8 +28,7 @@ class Comparison:
         noise: sum of squares of the difference.
         max_abs: largest absolute difference; None for non-numeric types.
         peak: largest absolute value of the original.
-        agreeing: last-axis rows whose largest entry is the same; for integers, truth values and strings, equal entries.
-        deciding: how many could agree.
+        decisions: choices along the last axis; of integers, truth values and strings, entries that are equal or not.
         unmatched: entries that are not finite in one array and different in the other.
     """
 
@@ -38,8 +38,7 @@ class Comparison:
     noise: float | None = None
     max_abs: float | None = None
     peak: float = 0.0
-    agreeing: int = 0
-    deciding: int = 0
+    decisions: Decisions = NO_DECISIONS
     unmatched: int = 0
 
     @property
@@ -70,23 +69,21 @@ class Comparison:
             return 0.0
         return self.max_abs / self.peak if self.peak > 0 else math.inf
 
-    @property
-    def agreement(self) -> float | None:
-        """Share that agrees."""
-        return self.agreeing / self.deciding if self.deciding else None
 
-
-def compare_arrays(original: Array, candidate: Array, *, undefined: Array | None = None) -> Comparison:
+def compare_arrays(
+    original: Array, candidate: Array, *, undefined: Array | None = None, are_logits: bool = False
+) -> Comparison:
     """Compare two arrays of the same type and shape.
 
     Args:
         original: what is right.
         candidate: what is judged.
         undefined: truth values that broadcast to the shape, where floating-point entries count for bit identity only.
+        are_logits: the last axis holds logits.
     """
     identical = Comparison(bit_identical=_have_same_bytes(original, candidate))
     if is_floating(original.dtype):
-        return merge([*_compare_defined(original, candidate, undefined), identical])
+        return merge([*_compare_defined(original, candidate, undefined, are_logits), identical])
     if original.dtype.kind in "OUSTb":
         return merge([_compare_entries(original, candidate), identical])
     return merge([*(_compare_integers(a, b) for a, b in _blocks(original, candidate)), identical])
@@ -101,8 +98,7 @@ def merge(found: Sequence[Comparison]) -> Comparison:
         noise=_join([part.noise for part in found], math.fsum),
         max_abs=_join([part.max_abs for part in found], max),
         peak=max((part.peak for part in found), default=0.0),
-        agreeing=sum(part.agreeing for part in found),
-        deciding=sum(part.deciding for part in found),
+        decisions=sum((part.decisions for part in found), NO_DECISIONS),
         unmatched=sum(part.unmatched for part in found),
     )
 
@@ -136,23 +132,27 @@ def _blocks(original: Array, candidate: Array) -> Iterator[tuple[Array, Array]]:
         yield original[start : start + step], candidate[start : start + step]
 
 
-def _compare_defined(original: Array, candidate: Array, undefined: Array | None) -> Iterator[Comparison]:
+def _compare_defined(
+    original: Array, candidate: Array, undefined: Array | None, are_logits: bool
+) -> Iterator[Comparison]:
     is_decision = original.ndim > 1 and original.shape[-1] > 1 and original.size > 0
     if undefined is not None:
         original, candidate = (np.where(undefined, np.zeros_like(a[:1]), a) for a in (original, candidate))
     for first, second in _blocks(original, candidate):
-        yield _compare_floats(first, second, is_decision=is_decision)
+        yield _compare_floats(first, second, is_decision=is_decision, are_logits=are_logits)
     if undefined is not None and is_decision:
         # Entries set to zero agree; that is no merit.
         ignored = int(np.count_nonzero(np.broadcast_to(undefined, original.shape)[..., 0]))
-        yield Comparison(agreeing=-ignored, deciding=-ignored)
+        zeros = np.zeros((1, original.shape[-1]))
+        one = compare_choices(zeros, zeros, are_logits=are_logits)
+        yield Comparison(decisions=one.times(-ignored))
 
 
-def _compare_floats(original: Array, candidate: Array, *, is_decision: bool) -> Comparison:
+def _compare_floats(original: Array, candidate: Array, *, is_decision: bool, are_logits: bool) -> Comparison:
     first, second = _to_float64(original), _to_float64(candidate)
     finite = np.isfinite(first) & np.isfinite(second)
     unmatched = 0
-    agreeing, deciding = _agree(first, second) if is_decision else (0, 0)
+    decisions = compare_choices(first, second, are_logits=are_logits) if is_decision else NO_DECISIONS
     if not finite.all():
         same = (first == second) | (np.isnan(first) & np.isnan(second))
         unmatched = int(np.count_nonzero(~finite & ~same))
@@ -166,8 +166,7 @@ def _compare_floats(original: Array, candidate: Array, *, is_decision: bool) -> 
         noise=noise,
         max_abs=float(difference.max(initial=0.0)),
         peak=float(np.abs(first).max(initial=0.0)),
-        agreeing=agreeing,
-        deciding=deciding,
+        decisions=decisions,
         unmatched=unmatched,
     )
 
@@ -188,12 +187,6 @@ def _cosines(first: Array, second: Array) -> tuple[float, ...]:
     return tuple(float(cosine) for cosine in np.clip(cosines, -1.0, 1.0))
 
 
-def _agree(first: Array, second: Array) -> tuple[int, int]:
-    """Count last-axis rows with the largest entry in the same place; NaN is never the largest."""
-    choices = [np.argmax(np.where(np.isnan(a), -np.inf, a), axis=-1) for a in (first, second)]
-    return int(np.count_nonzero(choices[0] == choices[1])), int(choices[0].size)
-
-
 def _compare_integers(original: Array, candidate: Array) -> Comparison:
     equal = original == candidate
     first, second = original.astype(np.float64), candidate.astype(np.float64)
@@ -202,14 +195,13 @@ def _compare_integers(original: Array, candidate: Array) -> Comparison:
     return Comparison(
         max_abs=float(difference.max(initial=0.0)),
         peak=float(np.abs(first).max(initial=0.0)),
-        agreeing=int(np.count_nonzero(equal)),
-        deciding=int(equal.size),
+        decisions=equal_entries(equal),
     )
 
 
 def _compare_entries(original: Array, candidate: Array) -> Comparison:
     """Compare strings and truth values, which are equal or not."""
-    return Comparison(agreeing=int(np.count_nonzero(original == candidate)), deciding=int(original.size))
+    return Comparison(decisions=equal_entries(np.asarray(original == candidate)))
 
 
 def _to_float64(array: Array) -> Array:

@@ -33,21 +33,25 @@ class Samples:
     """Inputs to run a model on, in batches.
 
     Attributes:
-        batches: one mapping from input name to array for each run.
+        batches: one mapping from input name to array for each run; it may be made when it is asked for.
         generated: made up from the graph's signature, so figures gained from them are indicative only.
         description: where they come from and how large they are, for the report.
         notes: what a reader must know of them, for example input sizes that the model cannot run.
+        places: of given samples, which one each row of each batch is, counted in the order of the data.
+        row_numbers: of given samples, the row of the data that each is, counted from 1.
     """
 
-    batches: tuple[Feeds, ...]
+    batches: Sequence[Feeds]
     generated: bool
     description: str
     notes: tuple[str, ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
+    row_numbers: Sequence[int] = ()
 
     @property
     def rows(self) -> int:
         """Rows of all batches together."""
-        return sum(count_rows(batch) for batch in self.batches)
+        return sum(map(len, self.places)) if self.places else sum(map(count_rows, self.batches))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from compressor.evaluation.comparison import Comparison, compare_arrays, merge
 from compressor.evaluation.contract import Array, Feeds, Outputs, Refusal, Samples
 from compressor.evaluation.leaves import flatten
 from compressor.evaluation.visibility import find_undefined
+from compressor.evaluation.worst import worst_samples
 from compressor.report import Fidelity, OutputFidelity
 
 
@@ -43,7 +44,13 @@ def measure_fidelity(
     if len(found) != len(samples.batches):
         return Refusal(reason=f"gave outputs for {len(found)} of {len(samples.batches)} batches")
     outputs = tuple(_summarize(name, merge([batch[place] for batch in found])) for place, name in enumerate(names))
-    return Fidelity(samples=samples.rows, batches=len(found), generated=samples.generated, outputs=outputs)
+    return Fidelity(
+        samples=samples.rows,
+        batches=len(found),
+        generated=samples.generated,
+        outputs=outputs,
+        worst_samples=worst_samples(found, names, samples),
+    )
 
 
 def _compare_batch(
@@ -80,7 +87,8 @@ def _compare_part(name: str, first: Array, second: Array, feeds: Feeds) -> Compa
         return Refusal(reason=f"output '{name}' has type {second.dtype}, the original has {first.dtype}")
     if first.shape != second.shape:
         return Refusal(reason=f"output '{name}' has shape {second.shape}, the original has {first.shape}")
-    comparison = compare_arrays(first, second, undefined=find_undefined(feeds, name, first.shape))
+    undefined = find_undefined(feeds, name, first.shape)
+    comparison = compare_arrays(first, second, undefined=undefined, are_logits="logits" in name.lower())
     if comparison.unmatched:
         return Refusal(
             reason=f"output '{name}' has {comparison.unmatched} of {first.size} entries that are not finite in one of "
@@ -98,5 +106,7 @@ def _summarize(name: str, found: Comparison) -> OutputFidelity:
         sqnr_db=found.sqnr_db,
         max_abs=found.max_abs,
         max_rel=found.max_rel,
-        top1_agreement=found.agreement,
+        top1_agreement=found.decisions.agreement,
+        top5_agreement=found.decisions.listed_agreement,
+        kl_mean=found.decisions.mean_divergence,
     )

@@ -1,0 +1,48 @@
+"""Find the samples on which a model is farthest from the original, so that a user can look at them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+from compressor.evaluation.comparison import Comparison
+from compressor.evaluation.contract import Samples, count_rows
+from compressor.report import WorstSample
+
+MOST_NAMED = 20
+
+
+def worst_samples(
+    found: Sequence[Sequence[Comparison]], names: Sequence[str], samples: Samples
+) -> tuple[WorstSample, ...]:
+    """Name the samples with the smallest cosine, each with its worst output, the worst first.
+
+    Args:
+        found: for each batch, one comparison for each of `names`.
+        names: the outputs.
+        samples: what was run. Outputs that do not have one row for each sample take no part.
+    """
+    rows = (min(of_row, key=lambda sample: sample.cosine) for of_row in _rows(found, names, samples) if of_row)
+    return tuple(heapq.nsmallest(MOST_NAMED, rows, key=lambda sample: (sample.cosine, sample.row)))
+
+
+def _rows(found: Sequence[Sequence[Comparison]], names: Sequence[str], samples: Samples) -> Iterator[list[WorstSample]]:
+    earlier = 0
+    for batch, (feeds, compared) in enumerate(zip(samples.batches, found, strict=True)):
+        rows = len(samples.places[batch]) if samples.places else count_rows(feeds)
+        outputs = [
+            (name, comparison.cosines)
+            for name, comparison in zip(names, compared, strict=True)
+            if len(comparison.cosines) == rows and not comparison.bit_identical
+        ]
+        for row in range(rows):
+            number = _number(samples, batch, row, earlier)
+            yield [WorstSample(output=name, row=number, cosine=cosines[row]) for name, cosines in outputs]
+        earlier += rows
+
+
+def _number(samples: Samples, batch: int, row: int, earlier: int) -> int:
+    if not samples.places:
+        return earlier + row + 1
+    place = samples.places[batch][row]
+    return samples.row_numbers[place] if samples.row_numbers else place + 1
