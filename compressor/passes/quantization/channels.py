@@ -25,7 +25,7 @@ _BLOCK_ELEMENTS = 1 << 17
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 HUGE = 2.0**100
 """Largest magnitude taken for a weight: beyond, products overflow."""
-_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.FLOAT16: np.float32}
+_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.FLOAT16: np.float32, ir.DataType.BFLOAT16: np.float32}
 
 Region = tuple[tuple[slice, ...], int, int]
 """A block: its slice along each axis, and its first and last-plus-one element in row-major order."""

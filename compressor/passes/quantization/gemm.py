@@ -42,7 +42,7 @@ class IntegerGemm(Role):
         seen, other = node.inputs[index], node.inputs[1 - index]
         assert seen is not None
         assert other is not None
-        activation = edit.quantize_activation(other, weight.weight.tensor.dtype, node)
+        activation = edit.quantize_activation(other, weight.weight.dtype, node)
         if _flag(node, 1 - index):
             turned = edit.insert_once(node, "Transpose", [activation.integers], f"{other.name}_turned", _TURN)
             activation = Activation(turned, activation.scale, activation.zero_point)
@@ -79,7 +79,7 @@ def _add_bias(node: ir.Node, product: ir.Value, weight: IntegerWeight, edit: Edi
         return product
     name = node.outputs[0].name or node.op_type
     if beta != 1:
-        number = np.array(beta, weight.weight.tensor.dtype.numpy())
+        number = np.array(beta, weight.weight.dtype.numpy())
         factor = edit.small_constant(weight.weight.home, number, "gemm_beta")
         bias = edit.insert_once(node, "Mul", [bias, factor], f"{bias.name}_times_beta")
     return edit.insert(node, "Add", [product, bias], f"{name}_biased")[0]

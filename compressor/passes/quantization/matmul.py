@@ -47,7 +47,7 @@ class IntegerMatMul(Role):
         assert seen is not None
         assert other is not None
         rest = _without_features(other, weight, edit, node) if weight.float_rows else other
-        activation = edit.quantize_activation(rest, weight.weight.tensor.dtype, node)
+        activation = edit.quantize_activation(rest, weight.weight.dtype, node)
         scales = drop_outer_ones(self.use.view.spread(weight.scales))
         scale = weight.scale_value(scales, edit)
         product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scale, edit)

@@ -31,6 +31,8 @@ from compressor.passes.quantization.role import IntegerWeight, Role
 from compressor.passes.quantization.storage import Rewriting, WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, Use
 
+_STORED_AS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
 LOWEST_OPSET = 7
 """First opset in which Mul broadcasts, which decoding needs."""
 
@@ -144,14 +146,18 @@ def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
 
 
 def _standing_reason(weight: FloatWeight, exclude: Sequence[str]) -> str:
-    if weight.tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
-        return f"is {weight.tensor.dtype.name.lower()}; only float32 and float16 weights are quantized"
+    if weight.tensor.dtype not in _STORED_AS:
+        return f"is {weight.tensor.dtype.name.lower()}; only float32, float16 and bfloat16 weights are quantized"
     if weight.value.is_graph_input():
         return "is a graph input as well, so a caller may override it"
     if weight.exposed:
         return "is a graph output"
     if not weight.uses:
         return "nothing uses it"
+    if len({use.dtype for use in weight.uses}) > 1:
+        return "its uses read it in different float types"
+    if weight.dtype is ir.DataType.BFLOAT16:
+        return "is used as bfloat16, which ONNX Runtime's CPU kernels of most operators do not take"
     if weight.opset < LOWEST_OPSET:
         return f"opset {weight.opset} is older than {LOWEST_OPSET}, the first in which Mul broadcasts"
     names = [weight.name, *(use.node.name or "" for use in weight.uses)]
@@ -173,7 +179,8 @@ def _agreed_axes(roles: Sequence[Role]) -> frozenset[int]:
 
 
 def _can_split(draft: Draft) -> bool:
-    return draft.scaled == draft.channels == COLUMNS and all(role.can_split for role in draft.roles)
+    is_plain = draft.weight.dtype is draft.weight.tensor.dtype
+    return is_plain and draft.scaled == draft.channels == COLUMNS and all(role.can_split for role in draft.roles)
 
 
 def _split_bytes(draft: Draft, rows: int) -> int:

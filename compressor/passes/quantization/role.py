@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compressor.passes.quantization.edit import FLOAT, Edit
 from compressor.passes.quantization.options import WeightType
-from compressor.passes.quantization.weights import FloatWeight, Use
+from compressor.passes.quantization.weights import FloatWeight, Use, float_cast
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,8 @@ class IntegerWeight:
             value = source
         integers = self.integers
         for node in reversed(chain):
+            if float_cast(node) is not None:
+                continue
             given = node.attributes.get("perm")
             attributes = {} if given is None else {"perm": given.as_ints()}
             inputs = [integers, *node.inputs[1:]]
@@ -66,7 +68,7 @@ class IntegerWeight:
         return edit.small_constant(self.weight.home, scales, f"{self.weight.name}_scale")
 
     def decoded(self, integers: ir.Value, before: ir.Node, scale: ir.Value, name: str, edit: Edit) -> ir.Value:
-        """Turn rearranged or looked-up integers into floats of the weight's own type."""
+        """Turn rearranged or looked-up integers into floats of the type that the weight is used in."""
         values = edit.insert(before, "Cast", [integers], f"{name}_cast", {"to": FLOAT.value})[0]
         if self.zero_point:
             values = edit.insert(before, "Sub", [values, self.shift_value(edit)], f"{name}_shifted")[0]
@@ -74,8 +76,8 @@ class IntegerWeight:
         return self.in_own_type(values, before, name, edit)
 
     def in_own_type(self, value: ir.Value, before: ir.Node, name: str, edit: Edit) -> ir.Value:
-        """Turn float32 into the type the weight had."""
-        own = self.weight.tensor.dtype
+        """Turn float32 into the type that the weight is used in."""
+        own = self.weight.dtype
         return value if own == FLOAT else edit.insert(before, "Cast", [value], f"{name}_own_type", {"to": own.value})[0]
 
 

@@ -44,7 +44,7 @@ def test_an_unused_weight_is_reported() -> None:
 def test_double_weights_stay_double() -> None:
     model = draw(PLAIN.replace("float", "double"), w=normal(64, 32).astype(np.float64))
     result = quantize(model)
-    assert reasons(result) == {"w": "is double; only float32 and float16 weights are quantized"}
+    assert reasons(result) == {"w": "is double; only float32, float16 and bfloat16 weights are quantized"}
     assert_unchanged(model, result)
 
 
