@@ -7,7 +7,15 @@ import typer
 
 from compressor.cli.destinations import is_standard_output
 from compressor.cli.endings import ExitCode, errors_as_exit_codes
-from compressor.cli.options import AtolOption, CandidateArgument, JsonOption, OriginalArgument, QuietOption, SeedOption
+from compressor.cli.options import (
+    AtolOption,
+    CandidateArgument,
+    JsonOption,
+    OriginalArgument,
+    QuietOption,
+    SeedOption,
+    ShowWorstOption,
+)
 
 
 def compare_command(
@@ -16,6 +24,7 @@ def compare_command(
     json: JsonOption = None,
     atol: AtolOption = 1e-3,
     seed: SeedOption = 0,
+    show_worst: ShowWorstOption = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Say how far apart two models are: size, speed, outputs.
@@ -34,6 +43,6 @@ def compare_command(
                 comparison = compare(original, candidate, atol=atol, seed=seed, progress=progress)
             to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
         if not quiet and not is_standard_output(json):
-            print_report(comparison_as_table(comparison))
+            print_report(comparison_as_table(comparison, worst=show_worst))
         if not comparison.is_valid:
             raise typer.Exit(ExitCode.BROKEN)

@@ -25,6 +25,7 @@ from compressor.cli.options import (
     PassesOption,
     QuietOption,
     RecipeOption,
+    ShowWorstOption,
     VerboseOption,
 )
 from compressor.errors import OptionError
@@ -48,6 +49,7 @@ def compress_command(
     keep: KeepOption = False,
     force: ForceOption = False,
     no_verify: NoVerifyOption = False,
+    show_worst: ShowWorstOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -87,7 +89,7 @@ def compress_command(
                         selected.models[0], out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
                         progress=tell,
                     )  # fmt: skip
-                    forms = forms_of_report(report, verbose=verbose)
+                    forms = forms_of_report(report, verbose=verbose, worst=show_worst)
             to_json.write(forms.json)
             to_markdown.write(forms.markdown)
         if not quiet and not is_standard_output(json, markdown):

@@ -60,5 +60,8 @@ NoVerifyOption = Annotated[
 ]
 AtolOption = Annotated[float, typer.Option(help="Largest absolute difference of any output value that is valid.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")]
+ShowWorstOption = Annotated[
+    int, typer.Option(min=0, max=20, metavar="N", help="Name the N samples whose outputs moved farthest.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table, only errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="List every candidate that was left alone.")]

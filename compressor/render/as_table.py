@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compressor.render import figures
+from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.render.findings import (
     SkipGroup,
     closing,
@@ -28,12 +29,19 @@ REASONS_SHOWN = 6
 """Reasons a pass gives before the rest is only counted; a reader who wants all asks for them."""
 
 
-def report_as_table(report: Report, *, verbose: bool = False) -> RenderableType:
-    """Lay out `report`; `verbose` unfolds every candidate that was left alone and the host's versions."""
+def report_as_table(report: Report, *, verbose: bool = False, worst: int = 0) -> RenderableType:
+    """Lay out `report`.
+
+    Args:
+        report: what became of a model.
+        verbose: unfold every candidate that was left alone, every measure of every output, and the host's versions.
+        worst: how many of the samples that fared worst are named.
+    """
     parts: list[RenderableType] = [_table(report), _legend(report, verbose)]
     parts += [
         _step_notes(step, before, verbose) for step, before in steps_with_sizes_before(report.original, report.steps)
     ]
+    parts += _fidelity(report, verbose, worst)
     parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
     parts += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]
     return Group(
@@ -110,6 +118,17 @@ def _step_notes(step: Step, before: Size, verbose: bool) -> RenderableType:
     style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
     said = Text.assemble((f"{figures.printable(step.name)}: ", "bold"), (counts_of(step, before), style))
     return Group(said, *left_alone(step, verbose=verbose))
+
+
+def _fidelity(report: Report, verbose: bool, worst: int) -> Iterator[RenderableType]:
+    """Every measure of the result, for those who ask."""
+    fidelity = report.steps[-1].fidelity if report.steps else None
+    if fidelity is None or not fidelity.outputs:
+        return
+    if verbose:
+        yield outputs_as_table(fidelity)
+    if worst:
+        yield worst_as_table(fidelity, worst)
 
 
 def _reason_line(group: SkipGroup) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,16 +12,18 @@ from rich.text import Text
 
 from compressor.comparison import Check, Comparison
 from compressor.render import figures
+from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.render.findings import drift_of, samples_of
 from compressor.render.terminal import unwrapped
-from compressor.report import Latency
+from compressor.report import Fidelity, Latency
 
 
-def comparison_as_table(comparison: Comparison) -> RenderableType:
-    """Lay out `comparison`, the verdict last."""
+def comparison_as_table(comparison: Comparison, *, worst: int = 0) -> RenderableType:
+    """Lay out `comparison`, the verdict last; `worst` is how many of the worst samples are named."""
     parts: list[RenderableType] = [
         _table(comparison),
         Text(_legend(comparison), style="dim"),
+        *_fidelity(comparison.fidelity, worst),
         _checks(comparison.checks),
         *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in comparison.warnings),
     ]
@@ -60,6 +62,14 @@ def _legend(comparison: Comparison) -> str:
     if comparison.samples:
         lines.append(f"Inputs: {figures.printable(comparison.samples)}.")
     return "\n".join(lines)
+
+
+def _fidelity(fidelity: Fidelity | None, worst: int) -> Iterator[RenderableType]:
+    if fidelity is None or not fidelity.outputs:
+        return
+    yield outputs_as_table(fidelity)
+    if worst:
+        yield worst_as_table(fidelity, worst)
 
 
 def _checks(checks: Sequence[Check]) -> Table:

@@ -31,12 +31,12 @@ class Forms:
     broken: tuple[str, ...]
 
 
-def forms_of_report(report: Report, *, verbose: bool) -> Forms:
+def forms_of_report(report: Report, *, verbose: bool, worst: int = 0) -> Forms:
     """Say what became of one model."""
     return Forms(
         json=as_text(report_as_dict(report)),
         markdown=report_as_markdown(report),
-        table=report_as_table(report, verbose=verbose),
+        table=report_as_table(report, verbose=verbose, worst=worst),
         broken=(
             *(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
             *_limits(report.broken_limits, is_written=report.output is not None),
