@@ -20,7 +20,7 @@ class IntegerGather(Role):
     counted_as = "gather_in_int8"
 
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
-        node, axis = self.use.node, _axis(self.use)
+        node, axis = self.use.node, gather_axis(self.use)
         table, indices = node.inputs
         assert table is not None
         name, attributes = node.outputs[0].name or "Gather", {"axis": axis}
@@ -42,12 +42,13 @@ def match_gather(use: Use) -> Role | None:
     given = use.node.attributes.get("axis")
     if given is not None and given.is_ref():
         return None
-    axis, view = _axis(use), use.view
+    axis, view = gather_axis(use), use.view
     own, inner = view.stored_axes(axis), view.stored_axes(*range(axis + 1, len(view.shape)))
     is_short = math.prod(view.shape) // view.shape[axis] < SHORT_ROW
     return IntegerGather(use, inner if is_short else own, own | inner)
 
 
-def _axis(use: Use) -> int:
+def gather_axis(use: Use) -> int:
+    """The axis, of the table as it is seen, that is looked up along."""
     given = use.node.attributes.get("axis")
     return 0 if given is None else given.as_int() % len(use.view.shape)

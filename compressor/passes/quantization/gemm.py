@@ -17,7 +17,7 @@ from compressor.passes.quantization.matmul import (
 )
 from compressor.passes.quantization.options import WeightType
 from compressor.passes.quantization.role import IntegerWeight, Role, drop_outer_ones
-from compressor.passes.quantization.weights import Use
+from compressor.passes.quantization.weights import FloatWeight, Use
 
 _TRANSPOSE_FLAGS = ("transA", "transB")
 
@@ -35,7 +35,7 @@ class IntegerGemm(Role):
     @property
     def summed_axis(self) -> int | None:
         node, index = self.use.node, self.use.index
-        return oriented(self.use.view, transposed=_flag(node, index)).innermost_source(1 - index)
+        return oriented(self.use.view, transposed=is_turned(node, index)).innermost_source(1 - index)
 
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         node, index = self.use.node, self.use.index
@@ -43,16 +43,16 @@ class IntegerGemm(Role):
         assert seen is not None
         assert other is not None
         activation = edit.quantize_activation(other, weight.weight.dtype, node)
-        if _flag(node, 1 - index):
+        if is_turned(node, 1 - index):
             turned = edit.insert_once(node, "Transpose", [activation.integers], f"{other.name}_turned", _TURN)
             activation = Activation(turned, activation.scale, activation.zero_point)
         integers = weight.rearranged(seen, edit)
-        if _flag(node, index):
+        if is_turned(node, index):
             integers = edit.insert_once(node, "Transpose", [integers], f"{seen.name}_int8_turned", _TURN)
-        view = oriented(self.use.view, transposed=_flag(node, index))
-        scales = drop_outer_ones(view.spread(weight.scales)) * np.float32(_number(node, "alpha"))
+        view = oriented(self.use.view, transposed=is_turned(node, index))
+        scales = drop_outer_ones(view.spread(weight.scales)) * np.float32(factor_of(node, "alpha"))
         product = multiply(node, index, weight, integers, activation, weight.scale_value(scales, edit), edit)
-        edit.replace(node, _add_bias(node, product, weight, edit))
+        edit.replace(node, add_bias(node, product, weight.weight, edit))
 
 
 _TURN = {"perm": (1, 0)}
@@ -65,31 +65,34 @@ def match_gemm(use: Use) -> Role | None:
         return None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
         return None
-    view = oriented(use.view, transposed=_flag(node, use.index))
+    view = oriented(use.view, transposed=is_turned(node, use.index))
     if view.shape[1 - use.index] > LONGEST_INNER_AXIS:
         return None
     axes = view.stored_axes(use.index)
     return IntegerGemm(use, axes, axes)
 
 
-def _add_bias(node: ir.Node, product: ir.Value, weight: IntegerWeight, edit: Edit) -> ir.Value:
+def add_bias(node: ir.Node, product: ir.Value, weight: FloatWeight, edit: Edit) -> ir.Value:
+    """Add beta times the bias of a Gemm, where it has one, to its product."""
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    beta = _number(node, "beta")
+    beta = factor_of(node, "beta")
     if bias is None or beta == 0:
         return product
     name = node.outputs[0].name or node.op_type
     if beta != 1:
-        number = np.array(beta, weight.weight.dtype.numpy())
-        factor = edit.small_constant(weight.weight.home, number, "gemm_beta")
+        value = np.array(beta, weight.dtype.numpy())
+        factor = edit.small_constant(weight.home, value, "gemm_beta")
         bias = edit.insert_once(node, "Mul", [bias, factor], f"{bias.name}_times_beta")
     return edit.insert(node, "Add", [product, bias], f"{name}_biased")[0]
 
 
-def _flag(node: ir.Node, index: int) -> bool:
+def is_turned(node: ir.Node, index: int) -> bool:
+    """A Gemm takes matrix `index` the other way round."""
     given = node.attributes.get(_TRANSPOSE_FLAGS[index])
     return given is not None and bool(given.as_int())
 
 
-def _number(node: ir.Node, name: str) -> float:
+def factor_of(node: ir.Node, name: str) -> float:
+    """Read a factor of a Gemm."""
     given = node.attributes.get(name)
     return 1.0 if given is None else given.as_float()
