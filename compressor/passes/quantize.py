@@ -11,9 +11,11 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from compressor.errors import OptionError
 from compressor.model.tensors import all_graphs
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.passes.quantization.edit import Edit
+from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
@@ -21,6 +23,9 @@ from compressor.passes.quantization.recognition import describe_quantization
 from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
+
+_LEAST_ELEMENTS = 2
+"""A single number is a constant of the computation, no weight."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,14 @@ class QuantizeDynamic(Pass):
             to keep every such sum in range. That costs 3 dB of the weight, 0.1 to 2.6 dB of a product; sums out of
             range cost up to 19 dB of an output channel where activations have outliers. uint8 products are exact
             everywhere. Weights in no product are int8 always, and weights on the left of one uint8.
-        min_elements: weights with fewer elements stay float, unreported. 4,096 (16 kB of float32): below, at most 12 kB
-            are to be had, and small matrices such as classification heads are the most sensitive.
-        exclude: globs; a weight stays float if its name, or that of an operator using it, matches one.
+        min_elements: weights with fewer elements stay float. 4,096 (16 kB of float32): below, at most 12 kB are to be
+            had, and small matrices such as classification heads are the most sensitive.
+        exclude: globs; a weight stays float if its name, or that of an operator using it or of a module around that
+            operator (where the exporter wrote it down), matches one.
+        exclude_operators: a weight stays float if an operator of one of these types uses it.
+
+    Raises:
+        OptionError: `min_elements` is negative.
     """
 
     name: ClassVar[str] = "quantize"
@@ -49,10 +59,20 @@ class QuantizeDynamic(Pass):
     weight_type: WeightType = WeightType.INT8
     min_elements: int = 4096
     exclude: tuple[str, ...] = ()
+    exclude_operators: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.min_elements < 0:
+            raise OptionError(f"min_elements is {self.min_elements}; it counts elements, so it takes 0 or more")
+
+    @property
+    def _exclusion(self) -> Exclusion:
+        return Exclusion(globs=self.exclude, operators=self.exclude_operators)
 
     def run(self, model: ir.Model) -> PassResult:
         """Quantize `model` in place; nothing is computed here but scales, integers come when the model is written."""
-        weights = list(find_float_weights(model, max(1, self.min_elements)))
+        floats = list(find_float_weights(model, _LEAST_ELEMENTS))
+        weights = [weight for weight in floats if weight.elements >= self.min_elements]
         found = describe_quantization(model)
         if found:
             reason = f"is quantized already ({found}); left as it is"
@@ -60,11 +80,13 @@ class QuantizeDynamic(Pass):
                 model=model, skipped=(Skip(candidate="model", reason=reason, weight_bytes=_bytes(weights)),)
             )
         plans, skipped = self._decide(weights)
+        skipped += [self._skip_small(weight) for weight in floats if weight.elements < self.min_elements]
+        notes = filter(None, [self._note(plans), _unmatched(self._exclusion.unmatched(floats))])
         counts = _apply(model, plans)
-        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note=self._note(plans))
+        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note="; ".join(notes))
 
     def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
-        drafts = [(weight, draft_weight(weight, self.scheme, self.exclude)) for weight in weights]
+        drafts = [(weight, draft_weight(weight, self.scheme, self._exclusion)) for weight in weights]
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
             # numpy lets go of the interpreter while it works on a block, so threads do run side by side.
             decided = list(threads.map(self._read, (draft for _, draft in drafts)))
@@ -83,6 +105,10 @@ class QuantizeDynamic(Pass):
     def _read(self, draft: Draft | str) -> WeightPlan | str:
         return draft if isinstance(draft, str) else plan_weight(draft, self.weight_type)
 
+    def _skip_small(self, weight: FloatWeight) -> Skip:
+        reason = f"has {weight.elements:,} elements, fewer than min_elements ({self.min_elements:,})"
+        return Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes)
+
     def _note(self, plans: Sequence[WeightPlan]) -> str:
         oldest = min((plan.weight.opset for plan in plans), default=DYNAMIC_QUANTIZE_OPSET)
         if self.scheme is Scheme.DYNAMIC and oldest < DYNAMIC_QUANTIZE_OPSET:
@@ -95,6 +121,10 @@ class QuantizeDynamic(Pass):
         ]
         shown = ", ".join(split[:3]) + (f" and those of {len(split) - 3} more weights" if len(split) > 3 else "")
         return f"rows with outliers stay float: {shown}" if split else ""
+
+
+def _unmatched(entries: Sequence[str]) -> str:
+    return f"nothing in this model is excluded by {', '.join(map(repr, entries))}" if entries else ""
 
 
 def _bytes(weights: Iterable[FloatWeight]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 
 import numpy as np
@@ -22,6 +21,7 @@ from compressor.passes.quantization.channels import (
 )
 from compressor.passes.quantization.decoded import DecodedWeight, match_float_operator
 from compressor.passes.quantization.edit import Edit
+from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
@@ -99,9 +99,9 @@ class Plan(WeightPlan):
         ]
 
 
-def draft_weight(weight: FloatWeight, scheme: Scheme, exclude: Sequence[str]) -> Draft | str:
+def draft_weight(weight: FloatWeight, scheme: Scheme, exclusion: Exclusion) -> Draft | str:
     """Find a role for every use of `weight`, or say why it stays float."""
-    reason = _standing_reason(weight, exclude)
+    reason = _standing_reason(weight, exclusion)
     if reason:
         return reason
     roles = [(use, _role(use, scheme)) for use in weight.uses]
@@ -145,7 +145,7 @@ def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
     return wanted if all(wanted in types for types in possible) else WeightType.UINT8
 
 
-def _standing_reason(weight: FloatWeight, exclude: Sequence[str]) -> str:
+def _standing_reason(weight: FloatWeight, exclusion: Exclusion) -> str:
     if weight.tensor.dtype not in _STORED_AS:
         return f"is {weight.tensor.dtype.name.lower()}; only float32, float16 and bfloat16 weights are quantized"
     if weight.value.is_graph_input():
@@ -160,8 +160,7 @@ def _standing_reason(weight: FloatWeight, exclude: Sequence[str]) -> str:
         return "is used as bfloat16, which ONNX Runtime's CPU kernels of most operators do not take"
     if weight.opset < LOWEST_OPSET:
         return f"opset {weight.opset} is older than {LOWEST_OPSET}, the first in which Mul broadcasts"
-    names = [weight.name, *(use.node.name or "" for use in weight.uses)]
-    matched = next((glob for glob in exclude if any(fnmatchcase(name, glob) for name in names)), "")
+    matched = next(exclusion.matches(weight), "")
     return f"excluded by {matched!r}" if matched else ""
 
 

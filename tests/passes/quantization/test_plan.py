@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compressor.errors import OptionError
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantize import QuantizeDynamic
 from tests.passes.quantization.drawn import assert_near, assert_unchanged, draw, normal, quantize, reasons
@@ -69,21 +70,23 @@ def test_a_quantized_model_is_recognised_and_left_alone(nodes: str) -> None:
     assert_unchanged(model, result)
 
 
-@pytest.mark.parametrize("glob", ["w", "?", "head*"])
-def test_excludes_by_the_name_of_the_weight_or_the_operator(glob: str) -> None:
-    model = draw(PLAIN, w=normal(64, 32))
-    model.graph.node[0].name = "head/MatMul"
-    result = quantize(model, exclude=("other", glob))
-    assert reasons(result) == {"w": f"excluded by '{glob}'"}
-    assert_unchanged(model, result)
-
-
 @pytest.mark.parametrize(("least", "count"), [(2048, 1), (2049, 0)])
-def test_small_weights_stay_float_without_a_word(least: int, count: int) -> None:
+def test_small_weights_stay_float_and_are_reported(least: int, count: int) -> None:
     model = draw(PLAIN, w=normal(64, 32))
     result = quantize(model, min_elements=least)
     assert result.counts.get("weights_quantized", 0) == count
-    assert not result.skipped
+    assert reasons(result) == ({} if count else {"w": "has 2,048 elements, fewer than min_elements (2,049)"})
+    assert sum(skip.weight_bytes for skip in result.skipped) == (0 if count else 8192)
+
+
+def test_single_numbers_are_no_candidates() -> None:
+    model = draw("g (float[N] x) => (float[N] y) { y = Mul(x, s) }", s=np.array(0.5, np.float32))
+    assert not quantize(model, min_elements=4096).skipped
+
+
+def test_a_negative_number_of_elements_is_refused() -> None:
+    with pytest.raises(OptionError, match="min_elements is -1; it counts elements"):
+        QuantizeDynamic(min_elements=-1)
 
 
 def test_nothing_is_quantized_that_would_grow() -> None:
