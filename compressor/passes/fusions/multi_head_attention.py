@@ -148,7 +148,10 @@ def _check(edit: GraphEdit, found: Attention) -> None:
         raise NotFusable("query, key and value are not all of one type, float32 or float16")
     if not query.batch == key.batch == value.batch:
         raise NotFusable(f"batch sizes differ: {query.batch}, {key.batch}, {value.batch}")
-    if query.size != key.size or key.length != value.length:
+    # Two names may stand for one length, as where a cache brings keys and values with a name each: the product of
+    # probabilities and values fails in a run in which they differ. Two numbers that differ fail in every run.
+    is_contradiction = key.length != value.length and None not in (key.length.number, value.length.number)
+    if query.size != key.size or is_contradiction:
         raise NotFusable(f"lengths of keys and values differ: {key.length}, {value.length}")
     if value.scale != 1.0:
         raise NotFusable("the values are scaled")

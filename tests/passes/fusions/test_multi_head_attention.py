@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.passes.fusions.fusing import Array, assert_left_alone, draw, fuse, normal, operators, reasons
+from tests.passes.fusions.fusing import Array, assert_left_alone, draw, fuse, normal, operators, reasons, run
 
 HEADS, SIZE, WIDTH = 2, 4, 8
 WEIGHTS = {f"w{name}": 0.5 * normal(WIDTH, WIDTH, seed=seed) for seed, name in enumerate("qkvo")}
@@ -418,14 +418,31 @@ def test_leaves_a_bias_that_makes_the_scores_larger_alone() -> None:
     assert reasons(result) == ["'bias' (3 x 1 x S x S) does not fit scores of 1 x 2 x S x S"]
 
 
-def test_leaves_keys_and_values_of_lengths_nobody_says_are_equal_alone() -> None:
-    body = "q = MatMul(x, wq) k = MatMul(z, wk) v = MatMul(u, wv) " + SPLIT + KEY_AT_ONCE + PLAIN
-    model = graph(
-        body + SOFTMAX.replace("sm", "s") + MERGE, inputs="float[B, S, 8] x, float[B, T, 8] z, float[B, U, 8] u"
-    )
-    result = fuse(model, {"x": normal(2, 3, 8), "z": normal(2, 5, 8), "u": normal(2, 5, 8, seed=1)})
+KEYS_AND_VALUES_APART = (
+    "q = MatMul(x, wq) k = MatMul(z, wk) v = MatMul(u, wv) "
+    + SPLIT
+    + KEY_AT_ONCE
+    + PLAIN
+    + SOFTMAX.replace("sm", "s")
+    + MERGE
+)
+
+
+def test_fuses_keys_and_values_of_lengths_that_no_run_can_have_different() -> None:
+    model = graph(KEYS_AND_VALUES_APART, inputs="float[B, S, 8] x, float[B, T, 8] z, float[B, U, 8] u")
+    feed = {"x": normal(2, 3, 8), "z": normal(2, 5, 8), "u": normal(2, 5, 8, seed=1)}
+    result = fuse(model, feed)
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    for refused in (model, result.model):
+        with pytest.raises(Exception, match=r"MatMul|Input 'key' and 'value'"):
+            run(refused, {**feed, "u": normal(2, 4, 8)})
+
+
+def test_leaves_keys_and_values_of_different_lengths_alone() -> None:
+    model = graph(KEYS_AND_VALUES_APART, inputs="float[B, S, 8] x, float[B, 5, 8] z, float[B, 4, 8] u")
+    result = fuse(model)
     assert operators(result.model)["Softmax"] == 1
-    assert reasons(result) == ["lengths of keys and values differ: T, U"]
+    assert reasons(result) == ["lengths of keys and values differ: 5, 4"]
 
 
 NO_MASK = SPELLINGS["no mask"]
