@@ -19,7 +19,7 @@ from compressor.model.standins import DOMAIN as STANDIN_DOMAIN
 from compressor.model.tensors import Held, all_graphs, all_tensors
 from compressor.passes.contract import defect_in_words
 from compressor.recipe import Recipe
-from compressor.report import Outcome, Size, Step
+from compressor.report import AxisFinding, Outcome, Size, Step
 
 LARGEST_KEPT = 20
 """Weights listed by name; the rest is in the sums."""
@@ -94,6 +94,7 @@ class Inspection:
         duplicates: exact copies, the most wasteful group first.
         forecast: each pass of the default chain, run in memory on the result of the one before; nothing was written,
             and no output compared.
+        axes: what became of each axis that the inputs declare dynamic when the model was run at several sizes.
         warnings: what a reader must know of the source.
     """
 
@@ -111,11 +112,16 @@ class Inspection:
     weights: int
     duplicates: tuple[DuplicateGroup, ...]
     forecast: tuple[Step, ...]
+    axes: tuple[AxisFinding, ...]
     warnings: tuple[str, ...]
 
 
-def inspect(path: Path) -> Inspection:
-    """Inspect the model at `path`; only weights that look alike are read.
+def inspect(path: Path, *, run: bool = True) -> Inspection:
+    """Inspect the model at `path`.
+
+    Args:
+        path: the ``.onnx`` file; it is only read, and of its weights only those that look alike.
+        run: put the dynamic axes to the test, which takes running the model.
 
     Raises:
         ModelError: the model is missing, malformed or unsafe.
@@ -123,6 +129,7 @@ def inspect(path: Path) -> Inspection:
     model = load(path)
     facts = carried(model)
     files = {file.path: file.size for file in facts.files} if facts else {}
+    axes, unknown = _test_axes(model) if run else ((), ())
     held = list(all_tensors(model))
     weights = sorted(map(_weight, held), key=lambda weight: -weight.weight_bytes)
     consumer_bytes: Counter[str] = Counter()
@@ -142,9 +149,23 @@ def inspect(path: Path) -> Inspection:
         largest=tuple(weights[:LARGEST_KEPT]),
         weights=len(weights),
         duplicates=_duplicates(held),
-        warnings=facts.warnings if facts else (),
+        axes=axes,
+        warnings=(*(facts.warnings if facts else ()), *unknown),
         forecast=_forecast(model),
     )
+
+
+def _test_axes(model: ir.Model) -> tuple[tuple[AxisFinding, ...], tuple[str, ...]]:
+    """What became of the dynamic axes, and why nothing is known of them where that is so."""
+    from compressor.evaluation.axes import probe_axes  # what runs models is imported where one is run
+    from compressor.evaluation.contract import Refusal
+
+    if all(isinstance(dim, int) for value in model.graph.inputs for dim in value.shape or (None,)):
+        return (), ()
+    found = probe_axes(model)
+    if isinstance(found, Refusal):
+        return (), (f"dynamic axes were not put to the test: {found.reason}",)
+    return found, ()
 
 
 def _nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -140,6 +140,12 @@ def test_leaves_the_file_and_its_folder_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_dynamic_axes_are_put_to_the_test_unless_nothing_may_run(tmp_path: Path) -> None:
+    path = draw_tied(tmp_path / "tied.onnx")
+    assert [finding.is_fixed for finding in inspect(path).axes] == [False, False]
+    assert inspect(path, run=False).axes == ()
+
+
 def test_lists_data_files_and_counts_their_bytes(tmp_path: Path) -> None:
     model = onnx.load(draw_tied(tmp_path / "tied.onnx"))
     path = tmp_path / "external.onnx"

@@ -3,13 +3,15 @@
 # No `from __future__ import annotations`: Typer reads the annotations when the program runs.
 from compressor.cli.destinations import is_standard_output
 from compressor.cli.endings import errors_as_exit_codes
-from compressor.cli.options import JsonOption, ModelArgument, VerboseOption
+from compressor.cli.options import JsonOption, ModelArgument, NoRunOption, VerboseOption
 
 
-def inspect_command(model: ModelArgument, json: JsonOption = None, verbose: VerboseOption = False) -> None:
-    """Say where the bytes are and what each pass would save.
+def inspect_command(
+    model: ModelArgument, json: JsonOption = None, no_run: NoRunOption = False, verbose: VerboseOption = False
+) -> None:
+    """Say where the bytes are, what each pass would save, and which dynamic axes are really fixed.
 
-    Nothing is written, and the model is not run.
+    Nothing is written.
     """
     with errors_as_exit_codes():
         from compressor.inspection import inspect
@@ -19,7 +21,7 @@ def inspect_command(model: ModelArgument, json: JsonOption = None, verbose: Verb
         from compressor.render.terminal import print_report
 
         with open_destination(json, as_json.MARK) as to_json:
-            inspection = inspect(model)
+            inspection = inspect(model, run=not no_run)
             to_json.write(as_json.as_text(as_json.facts_as_dict("inspect", inspection)))
         if not is_standard_output(json):
             print_report(inspection_as_table(inspection, verbose=verbose))

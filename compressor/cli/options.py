@@ -58,6 +58,9 @@ ForceOption = Annotated[
 NoVerifyOption = Annotated[
     bool, typer.Option("--no-verify", help="Do not run the models: faster, but accuracy stays unknown.")
 ]
+NoRunOption = Annotated[
+    bool, typer.Option("--no-run", help="Do not run the model, so that its dynamic axes are not put to the test.")
+]
 AtolOption = Annotated[float, typer.Option(help="Largest absolute difference of any output value that is valid.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")]
 ShowWorstOption = Annotated[

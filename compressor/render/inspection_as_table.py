@@ -15,6 +15,7 @@ from compressor.render import figures
 from compressor.render.as_table import left_alone
 from compressor.render.findings import counts_of, steps_with_sizes_before
 from compressor.render.terminal import unwrapped
+from compressor.report import AxisFinding
 
 ROWS_SHOWN = 8
 """Rows of each list; the rest is counted."""
@@ -26,6 +27,7 @@ def inspection_as_table(inspection: Inspection, *, verbose: bool = False) -> Ren
     sections: list[RenderableType] = [
         _heading(inspection),
         _section("interface", _interface(inspection)),
+        *([_section("dynamic axes, put to the test", _axes(inspection.axes))] if inspection.axes else []),
         _section("where the bytes are", _shares(_parts(inspection), inspection.size.total_bytes)),
         _section(
             "what the weights are for", _shares(inspection.consumer_bytes, inspection.size.all_weight_bytes, rows)
@@ -61,6 +63,17 @@ def _interface(inspection: Inspection) -> Table:
     for kind, ports in (("in", inspection.inputs), ("out", inspection.outputs)):
         for port in ports:
             table.add_row(kind, Text(figures.printable(port.name), overflow="fold"), Text(_type_of(port)))
+    return table
+
+
+def _axes(findings: Sequence[AxisFinding]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for finding in findings:
+        if finding.is_fixed:
+            said = Text(f"FIXED at {finding.sizes[0]}: it {figures.printable(finding.reason)}", style="yellow")
+        else:
+            said = Text(f"runs at {', '.join(map(str, sorted(finding.sizes)))}")
+        table.add_row(Text(figures.printable(finding.axis), overflow="fold"), said)
     return table
 
 

@@ -13,7 +13,19 @@ from rich.console import RenderableType
 from compressor.comparison import Check, Comparison
 from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render.terminal import print_report
-from compressor.report import Fidelity, Host, Latency, Outcome, OutputFidelity, Report, SetReport, Size, Skip, Step
+from compressor.report import (
+    AxisFinding,
+    Fidelity,
+    Host,
+    Latency,
+    Outcome,
+    OutputFidelity,
+    Report,
+    SetReport,
+    Size,
+    Skip,
+    Step,
+)
 
 HOST = Host(
     cpu="Example CPU @ 2.20GHz",
@@ -237,6 +249,15 @@ def inspection() -> Inspection:
                 size=Size(total_bytes=1_710_000, weight_bytes={"INT8": 1_200_000}),
                 counts={"weights_quantized": 2},
                 skipped=(Skip(candidate="bias", reason="768 elements, fewer than 1,024", weight_bytes=3072),),
+            ),
+        ),
+        axes=(
+            AxisFinding(axis="batch", inputs=("input_ids",), sizes=(4, 5, 7, 2)),
+            AxisFinding(
+                axis="sequence",
+                inputs=("input_ids",),
+                sizes=(16,),
+                reason="does not run on input_ids 4x17: Reshape node 'view_3': cannot be reshaped to {2,8,16,64}",
             ),
         ),
         warnings=("the training information in the file is left out",),
