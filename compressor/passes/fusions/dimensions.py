@@ -39,6 +39,11 @@ class Size:
         """No run can give a value below 0, since names stand for sizes of axes."""
         return all(coefficient >= 0 for _, coefficient in self.terms)
 
+    @property
+    def is_size(self) -> bool:
+        """No run gives a value below 0 in which every axis has at least one element, as in `length - 1`."""
+        return all(factor > 0 for names, factor in self.terms if names) and sum(c for _, c in self.terms) >= 0
+
     def __add__(self, other: Size) -> Size:
         return _collect([*self.terms, *other.terms])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from compressor.passes.fusions.dimensions import ONE, Size
+from compressor.passes.fusions.dimensions import ONE, Size, product
 from compressor.passes.fusions.match import MAX_SMALL_ELEMENTS, int_attribute
 from compressor.passes.fusions.shape_facts import Fact, Facts
 
@@ -59,11 +61,38 @@ def concatenated(facts: Facts, node: ir.Node) -> Content | None:
     return tuple(parts) if len(parts) <= MAX_SMALL_ELEMENTS else None
 
 
-def sliced(content: Content, start: int, end: int, step: int) -> Content:
-    """The content of Slice with known bounds."""
-    # Python reads -1 - n as "before the first" only through None, ONNX through any number below -n.
-    stop = None if step < 0 and end < -len(content) else end
-    return content[slice(start, stop, step)]
+def sliced(data: Fact, bounds: Sequence[tuple[int, Size | None, Size | None, int]]) -> Content | None:
+    """The content of Slice: axis, start, end and step of every cut."""
+    array = _as_array(data)
+    if array is None:
+        return None
+    cuts = [slice(None)] * array.ndim
+    for axis, first, last, step in bounds:
+        start, end = first.number if first is not None else None, last.number if last is not None else None
+        if start is None or end is None:
+            return None
+        cuts[axis] = cut(start, end, step, array.shape[axis])
+    return tuple(array[tuple(cuts)].reshape(-1))
+
+
+def cut(start: int, end: int, step: int, length: int) -> slice:
+    """What Slice takes of an axis of `length`: "before the first" is None to Python, any end below to ONNX."""
+    return slice(start, None if step < 0 and end < -length else end, step)
+
+
+def transposed(data: Fact, perm: Sequence[int]) -> Content | None:
+    """The content of Transpose."""
+    array = _as_array(data)
+    return None if array is None else tuple(array.transpose(perm).reshape(-1))
+
+
+def _as_array(fact: Fact) -> NDArray[np.object_] | None:
+    shape = None if fact.shape is None else [size.number for size in fact.shape]
+    if fact.content is None or shape is None or None in shape:
+        return None
+    array = np.empty(len(fact.content), dtype=object)
+    array[:] = fact.content
+    return array.reshape([size for size in shape if size is not None])
 
 
 def filled(facts: Facts, node: ir.Node) -> Content | None:
@@ -102,7 +131,25 @@ def _chosen(condition: Size, chosen: Size, otherwise: Size) -> Size | None:
 def _divided(left: Size, right: Size) -> Size | None:
     if left.number is not None and right.number:
         return Size.of(left.number // right.number) if left.number >= 0 < right.number else None
-    return left.divided_by(right) if right.number and right.number > 0 else None
+    if not right.number or right.number < 0 or not left.is_never_negative:
+        return None
+    exact = left.divided_by(right)
+    return Size.of(f"(({left})//{right})") if exact is None else exact  # equal quotients have equal names
+
+
+def _remainder(left: Size, right: Size) -> Size | None:
+    if left.number is not None and right.number:
+        return Size.of(left.number % right.number) if left.number >= 0 < right.number else None
+    return Size.of(0) if right.number and right.number > 0 and left.divided_by(right) is not None else None
+
+
+def _limit(of: Callable[[int, int], int]) -> Callable[[Size, Size], Size | None]:
+    def limited(left: Size, right: Size) -> Size | None:
+        if left == right:
+            return left
+        return None if left.number is None or right.number is None else Size.of(of(left.number, right.number))
+
+    return limited
 
 
 _OPERATORS: dict[str, Callable[..., Size | None]] = {
@@ -110,9 +157,13 @@ _OPERATORS: dict[str, Callable[..., Size | None]] = {
     "Sub": Size.__sub__,
     "Mul": Size.__mul__,
     "Div": _divided,
+    "Mod": _remainder,
+    "Min": _limit(min),
+    "Max": _limit(max),
     "Equal": _equal,
     "Where": _chosen,
     "Identity": lambda size: size,
+    "Neg": lambda size: Size.of(0) - size,
 }
 
 
@@ -124,5 +175,5 @@ def cast(facts: Facts, node: ir.Node) -> Content | None:
 
 def scalar_fact(content: Content | None, fact: Fact) -> Fact:
     """`fact` with its content, if that fits its shape."""
-    length = 1 if fact.rank == 0 else fact.shape[0].number if fact.shape is not None and fact.rank == 1 else None
+    length = None if fact.shape is None else product(fact.shape).number
     return Fact(fact.shape, fact.dtype, content if content is not None and len(content) == length else None)

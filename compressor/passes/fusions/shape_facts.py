@@ -24,7 +24,7 @@ class Fact:
     Attributes:
         shape: size of every axis; None where not even their number is known.
         dtype: element type, where known.
-        content: the elements of an integer or boolean tensor of at most one axis; None where unknown.
+        content: the elements of a small integer or boolean tensor, the last axis fastest; None where unknown.
     """
 
     shape: Shape | None = None
@@ -38,6 +38,8 @@ class Fact:
 
 
 NOTHING = Fact()
+MAX_AXES = 16
+"""Tensors with more axes are in no pattern; what is known of them is dropped, so that hostile graphs stay cheap."""
 
 
 class Facts:
@@ -63,7 +65,7 @@ class Facts:
             stated = _stated(value)
             shape = stated.shape if fact.shape is None else fact.shape
             fact = Fact(shape, fact.dtype or stated.dtype, fact.content or stated.content)
-        if fact.shape is not None and len(fact.shape) > 16:
+        if fact.shape is not None and len(fact.shape) > MAX_AXES:
             fact = replace(fact, shape=None)
         self._facts[value] = fact
 
@@ -81,6 +83,11 @@ class Facts:
         if shape is not None and -len(shape) <= axis < len(shape):
             return shape[axis]
         return Size.of(f"{value.name}[{axis}]")
+
+
+def fresh_size(node: ir.Node, axis: int) -> Size:
+    """The size of an axis of what `node` makes, of which nothing is known but that it has one."""
+    return Size.of(f"{node.outputs[0].name}[{axis}]")
 
 
 def infer(graph: ir.Graph, opset: int) -> Facts:
@@ -144,7 +151,7 @@ def named_size(name: str) -> Size:
 
 def _of_tensor(value: ir.Value, tensor: ir.TensorProtocol) -> Fact:
     shape = tuple(Size.of(int(size)) for size in tensor.shape.numpy())
-    if len(shape) > 1 or not (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL):
+    if not (tensor.dtype.is_integer() or tensor.dtype == ir.DataType.BOOL):
         return Fact(shape, tensor.dtype)
     numbers = numbers_of(value)
     return Fact(shape, tensor.dtype, None if numbers is None else tuple(Size.of(int(n)) for n in numbers))

@@ -9,9 +9,10 @@ import onnx_ir as ir
 from compressor.passes.fusions import shape_arithmetic as arithmetic
 from compressor.passes.fusions import shapes_moved as moving
 from compressor.passes.fusions import shapes_multiplied as multiplying
+from compressor.passes.fusions import shapes_windowed as windowed
 from compressor.passes.fusions.dimensions import ONE, Size, broadcast_shapes
 from compressor.passes.fusions.match import axes_of, int_attribute
-from compressor.passes.fusions.shape_facts import Fact, Facts, Shape
+from compressor.passes.fusions.shape_facts import Fact, Facts, Shape, fresh_size
 
 Rule = Callable[[Facts, ir.Node, int], Sequence[Fact]]
 BOOL, INT64 = ir.DataType.BOOL, ir.DataType.INT64
@@ -21,7 +22,7 @@ def facts_of(facts: Facts, node: ir.Node, opset: int) -> Sequence[Fact]:
     """Facts of the outputs of `node`, from the first on; none where there is no rule or the inputs are too unclear."""
     if node.op_type in _SAME and node.inputs:
         same = facts[node.inputs[0]]
-        return [Fact(same.shape, same.dtype, same.content if node.op_type == "Identity" else None)]
+        return [Fact(same.shape, same.dtype, arithmetic.combined(facts, node))]
     if node.op_type in _ELEMENTWISE:
         return [_elementwise(facts, node)]
     rule = _RULES.get(node.op_type)
@@ -53,7 +54,11 @@ def _shape(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
 
 def _constant_of_shape(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     dtype = node.attributes["value"].as_tensor().dtype if "value" in node.attributes else ir.DataType.FLOAT
-    return [Fact(moving.sizes(facts, node.inputs[0]), dtype, arithmetic.filled(facts, node))]
+    wanted = moving.listed(facts, node.inputs[0])
+    if wanted is None:
+        return [Fact(None, dtype)]
+    shape = tuple(s if s is not None and s.is_size else fresh_size(node, axis) for axis, s in enumerate(wanted))
+    return [Fact(shape, dtype, arithmetic.filled(facts, node))]
 
 
 def _reduce(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
@@ -78,11 +83,12 @@ def _reduced(shape: Shape | None, axes: Sequence[int], keep: bool, dtype: ir.Dat
 def _range(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     start, limit, delta = (facts[value].content for value in node.inputs)
     dtype = facts.dtype(node.inputs[0])
-    if start and limit and delta and start[0] is not None and limit[0] is not None and delta[0] == ONE:
-        length = limit[0] - start[0]
-        if length.is_never_negative:
+    if start and limit and delta and start[0] is not None and limit[0] is not None:
+        step = delta[0].number if delta[0] is not None else None
+        length = limit[0] - start[0] if step == 1 else start[0] - limit[0] if step == -1 else None
+        if length is not None and length.is_size:
             return [Fact((length,), dtype)]
-    return [Fact((Size.of(f"{node.outputs[0].name}[0]"),), dtype)]
+    return [Fact((fresh_size(node, 0),), dtype)]
 
 
 _COMPARISONS = frozenset(["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor"])
@@ -134,6 +140,7 @@ _SAME = frozenset(
         "HardSigmoid",
         "HardSwish",
         "CumSum",
+        "EyeLike",
         "Not",
         "LayerNormalization",
         "RMSNormalization",
@@ -164,7 +171,7 @@ _RULES: dict[str, Rule] = {
     "ConstantOfShape": _constant_of_shape,
     "Expand": moving.expand,
     "Tile": moving.tile,
-    "Pad": moving.pad,
+    "Pad": windowed.pad,
     "Reshape": moving.reshape,
     "Transpose": moving.transpose,
     "MatMul": multiplying.matmul,
@@ -178,7 +185,14 @@ _RULES: dict[str, Rule] = {
     "Slice": moving.sliced,
     "Flatten": moving.flatten,
     "Range": _range,
-    "Conv": multiplying.conv,
+    "Conv": windowed.conv,
+    "ConvInteger": windowed.conv,
+    "MaxPool": windowed.pool,
+    "AveragePool": windowed.pool,
+    "LpPool": windowed.pool,
+    "GlobalAveragePool": windowed.global_pool,
+    "GlobalMaxPool": windowed.global_pool,
+    "Resize": windowed.resize,
     "Einsum": multiplying.einsum,
     "MultiHeadAttention": multiplying.attention,
     "SkipLayerNormalization": multiplying.skip_normalization,

@@ -7,58 +7,58 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from compressor.passes.fusions import shape_arithmetic as arithmetic
-from compressor.passes.fusions.dimensions import ONE, Size, broadcast_shapes, product
+from compressor.passes.fusions.dimensions import ONE, Size, broadcast, product
 from compressor.passes.fusions.match import axes_of, int_attribute, ints_attribute
-from compressor.passes.fusions.shape_facts import Fact, Facts, Shape
+from compressor.passes.fusions.shape_facts import MAX_AXES, Fact, Facts, Shape, fresh_size
+
+ZERO = Size.of(0)
 
 
 def expand(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
-    data = facts[node.inputs[0]]
-    return [Fact(broadcast_shapes([data.shape, sizes(facts, node.inputs[1])]), data.dtype)]
+    data, target = facts[node.inputs[0]], listed(facts, node.inputs[1])
+    if data.shape is None or target is None:
+        return [Fact(None, data.dtype)]
+    rank, shape = max(len(data.shape), len(target)), []
+    own, wanted = (ONE,) * (rank - len(data.shape)) + data.shape, (ONE,) * (rank - len(target)) + target
+    for axis, (size, to) in enumerate(zip(own, wanted, strict=True)):
+        if to is not None and to.is_size:
+            shape.append(broadcast(size, to))
+        else:  # more than one stays what it is, whatever it is asked to become
+            shape.append(size if size.number not in (None, 1) else fresh_size(node, axis))
+    return [Fact(tuple(shape), data.dtype)]
 
 
 def tile(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
-    data, repeats = facts[node.inputs[0]], sizes(facts, node.inputs[1])
-    if data.shape is None or repeats is None or len(repeats) != len(data.shape):
+    data, repeats = facts[node.inputs[0]], listed(facts, node.inputs[1])
+    if data.shape is None:
         return [Fact(None, data.dtype)]
-    return [Fact(tuple(size * times for size, times in zip(data.shape, repeats, strict=True)), data.dtype)]
-
-
-def pad(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
-    data = facts[node.inputs[0]]
-    pads = facts[node.inputs[1]].content if len(node.inputs) == 2 else None
-    if data.shape is None or pads is None or None in pads or len(pads) != 2 * len(data.shape):
-        return [Fact(None, data.dtype)]
-    rank = len(data.shape)
-    added = [(pads[axis] or ONE) + (pads[axis + rank] or ONE) for axis in range(rank)]  # none of them is None
-    return [Fact(tuple(size + more for size, more in zip(data.shape, added, strict=True)), data.dtype)]
+    if repeats is None or len(repeats) != len(data.shape):
+        repeats = (None,) * len(data.shape)
+    pairs = enumerate(zip(data.shape, repeats, strict=True))
+    return [
+        Fact(tuple(fresh_size(node, a) if times is None else size * times for a, (size, times) in pairs), data.dtype)
+    ]
 
 
 def reshape(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
-    data, target = facts[node.inputs[0]], facts[node.inputs[1]]
-    if target.content is None:
+    data, target = facts[node.inputs[0]], listed(facts, node.inputs[1])
+    if target is None:
         return [Fact(None, data.dtype)]
     keeps_zero = bool(int_attribute(node, "allowzero", 0))
-    return [Fact(reshaped(data.shape, target.content, keeps_zero), data.dtype, data.content)]
+    known = [_asked_for(data.shape, target, axis, keeps_zero) for axis in range(len(target))]
+    rest = None
+    if data.shape is not None and known.count(None) == 1:
+        rest = _quotient(list(data.shape), [size for size in known if size is not None])
+    shape = tuple(size or rest or fresh_size(node, axis) for axis, size in enumerate(known))
+    return [arithmetic.scalar_fact(data.content, Fact(shape, data.dtype))]
 
 
-def reshaped(shape: Shape | None, target: arithmetic.Content, keeps_zero: bool) -> Shape | None:
-    """The shape a Reshape gives; `keeps_zero` is the attribute `allowzero`."""
-    sizes: list[Size | None] = []
-    for axis, size in enumerate(target):
-        if size is not None and size.number == 0 and not keeps_zero:
-            size = shape[axis] if shape is not None and axis < len(shape) else None
-            if size is None:
-                return None
-        if size is None or (not size.is_never_negative and size.number != -1):
-            return None
-        sizes.append(None if size.number == -1 else size)
-    if None not in sizes:
-        return tuple(size for size in sizes if size is not None)
-    if shape is None or sizes.count(None) > 1:
-        return None
-    rest = _quotient(list(shape), [size for size in sizes if size is not None])
-    return None if rest is None else tuple(rest if size is None else size for size in sizes)
+def _asked_for(shape: Shape | None, target: arithmetic.Content, axis: int, keeps_zero: bool) -> Size | None:
+    """The size a Reshape is asked for; None where it is to follow from the others, or is not known."""
+    size = target[axis]
+    if size is not None and size.number == 0 and not keeps_zero:
+        return shape[axis] if shape is not None and axis < len(shape) else None
+    return size if size is not None and size.is_size else None
 
 
 def _quotient(whole: list[Size], parts: list[Size]) -> Size | None:
@@ -74,7 +74,8 @@ def transpose(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     if data.shape is None:
         return [Fact(None, data.dtype)]
     perm = ints_attribute(node, "perm") or tuple(reversed(range(len(data.shape))))
-    return [Fact(tuple(data.shape[axis] for axis in perm), data.dtype)]
+    content = arithmetic.transposed(data, perm)
+    return [Fact(tuple(data.shape[axis] for axis in perm), data.dtype, content)]
 
 
 def gather(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
@@ -144,23 +145,20 @@ def squeeze(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
 
 def sliced(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     data = facts[node.inputs[0]]
-    bounds = _slice_bounds(facts, node)
-    if data.shape is None or bounds is None:
+    bounds = slice_bounds(facts, node)
+    if data.shape is None:
         return [Fact(None, data.dtype)]
+    if bounds is None:
+        return [Fact(tuple(fresh_size(node, axis) for axis in range(len(data.shape))), data.dtype)]
     shape = list(data.shape)
     for axis, start, end, step in bounds:
         axis %= len(shape)
-        name = f"{node.outputs[0].name}[{axis}]"
-        shape[axis] = _sliced_size(shape[axis], start, end, step) or Size.of(name)
-    content = data.content
-    if content is not None:
-        _, first, last, by = bounds[0]
-        known = first is not None and last is not None and None not in (first.number, last.number)
-        content = arithmetic.sliced(content, first.number or 0, last.number or 0, by) if known else None  # type: ignore[union-attr]  # both are known here
-    return [arithmetic.scalar_fact(content, Fact(tuple(shape), data.dtype))]
+        shape[axis] = _sliced_size(shape[axis], start, end, step) or fresh_size(node, axis)
+    return [arithmetic.scalar_fact(arithmetic.sliced(data, bounds), Fact(tuple(shape), data.dtype))]
 
 
-def _slice_bounds(facts: Facts, node: ir.Node) -> list[tuple[int, Size | None, Size | None, int]] | None:
+def slice_bounds(facts: Facts, node: ir.Node) -> list[tuple[int, Size | None, Size | None, int]] | None:
+    """Axis, start, end and step of each cut of a Slice; None where their number or an axis is not known."""
     if "starts" in node.attributes:  # opset < 10
         starts = [Size.of(n) for n in ints_attribute(node, "starts") or ()]
         ends = [Size.of(n) for n in ints_attribute(node, "ends") or ()]
@@ -169,7 +167,9 @@ def _slice_bounds(facts: Facts, node: ir.Node) -> list[tuple[int, Size | None, S
     contents = [facts[value].content if value is not None else None for value in node.inputs[1:]]
     lengths = [facts.shape(value) for value in node.inputs[1:3]]
     count = next((len(c) for c in contents if c is not None), None)
-    if count is None or len(contents) < 2 or None in lengths:
+    if count is None:
+        count = next((length[0].number for length in lengths if length), None)
+    if count is None or len(contents) < 2:
         return None
     unknown = (None,) * count
     given_axes = contents[2] if len(contents) > 2 and node.inputs[3] is not None else None
@@ -182,21 +182,26 @@ def _slice_bounds(facts: Facts, node: ir.Node) -> list[tuple[int, Size | None, S
 
 
 def _sliced_size(size: Size, start: Size | None, end: Size | None, step: int) -> Size | None:
-    if start is None or end is None or step < 1:
+    if start is None or end is None:
         return None
     if size.number is not None and start.number is not None and end.number is not None:
-        return Size.of(len(range(*slice(start.number, end.number, step).indices(size.number))))
+        return Size.of(len(range(*arithmetic.cut(start.number, end.number, step, size.number).indices(size.number))))
     if step != 1:
         return None
-    is_open = end == size or (end.number is not None and end.number >= 2**31 - 1)
-    if is_open and start.number is not None:
-        return size if start.number == 0 else None
-    if not (start.is_never_negative and end.is_never_negative):
+    # A table of positions is cut at an open place, too; a run beyond its end fails where the slice meets the tokens,
+    # so its length is that of the slice in every run there is.
+    is_table = size.number is not None and size.number > 1
+    if end == size or (end.number is not None and end.number >= 2**31 - 1):
+        if (ZERO - start).is_never_negative:  # counted from the end
+            return size if start.number == 0 or size == ZERO - start else None
+        is_inside = start.is_never_negative or (is_table and start.number is None)
+        return size - start if is_inside and (size - start).is_size else None
+    if end.number is not None and end.number < 0:
+        end = size + end
+    if not (start.is_never_negative and end.is_size and (end - start).is_size):
         return None
-    # An end beyond the axis would be cut to it. A table of positions is cut at an open length, too; a run beyond its
-    # end fails where the slice meets the tokens, so its length is that of the slice in every run there is.
-    is_table = size.number is not None and size.number > 1 and end.number is None
-    return end - start if is_table or (size - end).is_never_negative else None
+    # An end beyond the axis would be cut to it.
+    return end - start if (is_table and end.number is None) or (size - end).is_never_negative else None
 
 
 def flatten(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
@@ -207,8 +212,10 @@ def flatten(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     return [Fact((product(data.shape[:axis]), product(data.shape[axis:])), data.dtype)]
 
 
-def sizes(facts: Facts, value: ir.Value | None) -> Shape | None:
-    content = facts[value].content
-    if content is None or any(size is None or not size.is_never_negative for size in content):
-        return None
-    return tuple(size for size in content if size is not None)
+def listed(facts: Facts, value: ir.Value | None) -> arithmetic.Content | None:
+    """The elements of a list of integers, with gaps where they are not known; None where even its length is not."""
+    fact = facts[value]
+    if fact.content is not None:
+        return fact.content
+    length = fact.shape[0].number if fact.shape is not None and fact.rank == 1 else None
+    return None if length is None or length > MAX_AXES else (None,) * length

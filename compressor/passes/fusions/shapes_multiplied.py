@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from compressor.passes.fusions.dimensions import Size, broadcast, broadcast_shapes
-from compressor.passes.fusions.match import int_attribute, ints_attribute
+from compressor.passes.fusions.match import int_attribute
 from compressor.passes.fusions.shape_facts import NOTHING, Fact, Facts
 
 
@@ -25,26 +25,6 @@ def gemm(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
         return [Fact(None, left.dtype)]
     rows = left.shape[1 if int_attribute(node, "transA", 0) else 0]
     return [Fact((rows, right.shape[0 if int_attribute(node, "transB", 0) else 1]), left.dtype)]
-
-
-def conv(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
-    data, weight = facts[node.inputs[0]], facts[node.inputs[1]]
-    if data.shape is None or weight.shape is None:
-        return [Fact(None, data.dtype)]
-    spatial = len(data.shape) - 2
-    kernel = [size.number for size in weight.shape[2:]]
-    strides = ints_attribute(node, "strides") or (1,) * spatial
-    dilations = ints_attribute(node, "dilations") or (1,) * spatial
-    pads = ints_attribute(node, "pads") or (0,) * (2 * spatial)
-    sizes = []
-    for axis in range(spatial):
-        size, width = data.shape[axis + 2].number, kernel[axis]
-        if size is None or width is None or "auto_pad" in node.attributes:
-            sizes.append(Size.of(f"{node.outputs[0].name}[{axis + 2}]"))
-            continue
-        room = size + pads[axis] + pads[axis + spatial] - dilations[axis] * (width - 1) - 1
-        sizes.append(Size.of(room // strides[axis] + 1))
-    return [Fact((data.shape[0], weight.shape[0], *sizes), data.dtype)]
 
 
 def einsum(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:

@@ -112,7 +112,8 @@ def test_a_walk_back_tells_where_every_element_comes_from(body: str) -> None:
     assert np.array_equal(run(model, {"x": x})[0], expected)
 
 
-OPERATORS = {
+ZEROTH = np.asarray([0])
+OPERATORS: dict[str, tuple[str, dict[str, Array]]] = {
     "matmul": ("y = MatMul(x, w)", {"w": normal(4, 6)}),
     "reshape copies and infers": ("y = Reshape(x, t)", {"t": np.asarray([0, -1])}),
     "reshape by sizes": ("d = Shape(x) f = Gather(d, i) y = Reshape(x, f)", {"i": np.asarray([1, 0, 2])}),
@@ -130,6 +131,50 @@ OPERATORS = {
     "expand": ("y = Expand(z, t)", {"t": np.asarray([2, 1, 1, 1])}),
     "tile": ("y = Tile(x, t)", {"t": np.asarray([1, 2, 3])}),
     "pad": ("y = Pad(x, t)", {"t": np.asarray([0, 1, 0, 0, 2, 0])}),
+    "pad as TorchScript writes it": (
+        "a = Reshape(p, two) b = Slice(a, minus, first, zero, minus) c = Transpose <perm=[1, 0]> (b) "
+        "t = Reshape(c, minus) y = Pad(x, t)",
+        {
+            "p": np.asarray([0, 5, 1, 2, 0, 0]),
+            "two": np.asarray([-1, 2]),
+            "minus": np.asarray([-1]),
+            "first": np.asarray([-(2**63) + 1]),
+            "zero": np.asarray([0]),
+        },
+    ),
+    "slice but the first": ("y = Slice(x, a, e, a)", {"a": np.asarray([1]), "e": np.asarray([2**63 - 1])}),
+    "slice but the last": ("y = Slice(x, a, e, ax)", {"a": ZEROTH, "e": np.asarray([-1]), "ax": np.asarray([1])}),
+    "slice of all, counted from the end": (
+        "d = Shape <start=1, end=2> (x) n = Neg(d) y = Slice(x, n, e, ax)",
+        {"e": np.asarray([2**63 - 1]), "ax": np.asarray([1])},
+    ),
+    "slice of what a table has left": (
+        "d = Shape <start=1, end=2> (x) n = Sub(w, d) y = Slice(table, n, e, ax)",
+        {"table": normal(2, 9), "w": np.asarray([9]), "e": np.asarray([2**63 - 1]), "ax": np.asarray([1])},
+    ),
+    "rest of a division": (
+        "d = Shape <start=1, end=2> (x) t = Mod(d, d) s = Div(d, two) u = Concat <axis=0> (t, s, two) "
+        "y = ConstantOfShape(u)",
+        {"two": np.asarray([2])},
+    ),
+    "reshape to a size nobody knows": (
+        "u = ReduceMax <keepdims=0> (z) c = Clip(u, one, one) i = Cast <to=7> (c) r = Unsqueeze(i, zero) "
+        "t = Concat <axis=0> (minus, r, r) y = Reshape(x, t)",
+        {"one": np.asarray(1, np.float32), "zero": ZEROTH, "minus": np.asarray([-1])},
+    ),
+    "range backwards": (
+        "d = Shape <start=1, end=2> (x) s = Squeeze(d, zero) n = Neg(s) y = Range(s, n, minus)",
+        {"zero": ZEROTH, "minus": np.asarray(-1)},
+    ),
+    "max pool": ("y = MaxPool <kernel_shape=[2], strides=[2]> (x)", {}),
+    "mean pool, rounded up": ("y = AveragePool <kernel_shape=[3], strides=[2], ceil_mode=1> (x)", {}),
+    "global pool": ("y = GlobalMaxPool(x)", {}),
+    "resize to sizes": ("y = Resize(x, , , t)", {"t": np.asarray([2, 3, 9])}),
+    "resize by factors": ("y = Resize(x, , f)", {"f": np.asarray([1, 2, 1], np.float32)}),
+    "conv of an open length": (
+        "u = Transpose <perm=[0, 2, 1]> (x) c = Conv <pads=[1, 1]> (u, w) y = Transpose <perm=[0, 2, 1]> (c)",
+        {"w": normal(5, 4, 3)},
+    ),
     "flatten": ("y = Flatten <axis=2> (x)", {}),
     "mean": ("y = ReduceMean <axes=[-1], keepdims=0> (x)", {}),
     "sum over all": ("y = ReduceSum(x)", {}),
@@ -140,9 +185,19 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize(("body", "weights"), OPERATORS.values(), ids=OPERATORS)
-def test_facts_are_what_a_run_gives(body: str, weights: dict[str, Array]) -> None:
-    first = "float[B, 3, 4]" if "Conv" in body else "float[B, S, 4]"
+OPEN = {
+    "rest of a division",
+    "reshape to a size nobody knows",
+    "resize by factors",
+    "mean pool, rounded up",
+}
+"""Those with an axis whose size cannot be said with the names of the inputs' sizes."""
+
+
+@pytest.mark.parametrize("case", OPERATORS)
+def test_facts_are_what_a_run_gives(case: str) -> None:
+    body, weights = OPERATORS[case]
+    first = "float[B, 3, 4]" if body.startswith("y = Conv") or "Pool" in body else "float[B, S, 4]"
     model = draw(f"g ({first} x, float[B, T, 4] z) => (float y) {{ {body} }}", weights)
     output = model.graph.outputs[0]
     output.shape = None  # nothing is stated, everything is worked out
@@ -157,4 +212,4 @@ def test_facts_are_what_a_run_gives(body: str, weights: dict[str, Array]) -> Non
         assert len(shape) == result.ndim
         for size, actual in zip(shape, result.shape, strict=True):
             is_known = all(name in named for names, _ in size.terms for name in names)
-            assert not is_known or value_of(size, named) == actual
+            assert value_of(size, named) == actual if is_known else case in OPEN
