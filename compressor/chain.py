@@ -13,7 +13,7 @@ import onnx_ir as ir
 from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
 from compressor.model.size import measure
-from compressor.passes.contract import Claim, Pass, PassResult, defect_in_words
+from compressor.passes.contract import Calibration, Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
 from compressor.report import Outcome, OutputFidelity, Size, Step
 
@@ -70,7 +70,7 @@ class Chain:
         """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
         self._tell(f"{step.name}")
         broken: list[_Trial] = []
-        attempts = step.alternatives(self.model.clone())
+        attempts = step.attempts(self.model.clone(), self._calibration())
         started = time.perf_counter()
         try:
             for result in attempts:
@@ -86,6 +86,13 @@ class Chain:
         except Exception as error:  # noqa: BLE001 - one pass with a defect must not cost the user the others
             broken.append(_Trial(PassResult(model=self.model), self.size, None, defect_in_words(error)))
         self._roll_back(step, broken, time.perf_counter() - started)
+
+    def _calibration(self) -> Calibration | None:
+        if self._judge is None:
+            return None
+        from compressor.evaluation.observe import Observer  # what runs models is imported where one is run
+
+        return Observer(self._judge.samples, self._judge.threads)
 
     def _try(self, step: Pass, result: PassResult) -> _Trial:
         if not result.is_changed:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from compressor.report import Skip
 
@@ -43,6 +45,40 @@ class PassResult:
         return bool(self.counts)
 
 
+class FeatureStatistics(Protocol):
+    """What an activation showed along its last axis, over every position of every sample."""
+
+    @property
+    def peak(self) -> NDArray[np.float32]:
+        """Largest magnitude of each feature."""
+
+    @property
+    def lowest(self) -> NDArray[np.float32]:
+        """Smallest value of each feature."""
+
+    @property
+    def highest(self) -> NDArray[np.float32]:
+        """Largest value of each feature."""
+
+    @property
+    def mean_square(self) -> NDArray[np.float64]:
+        """Mean of squares of each feature."""
+
+
+class Calibration(Protocol):
+    """Lets a pass watch a model run, on the inputs that the chain measures with."""
+
+    @property
+    def is_generated(self) -> bool:
+        """The inputs were made up from the graph's signature."""
+
+    def observe(self, model: ir.Model, names: Sequence[str]) -> Mapping[str, FeatureStatistics] | str:
+        """Run `model` and watch values of its main graph; those that cannot be watched are left out.
+
+        A text says why the model does not run.
+        """
+
+
 @dataclass(frozen=True)
 class Pass(ABC):
     """One step of the chain, a frozen dataclass whose fields are its options.
@@ -65,6 +101,15 @@ class Pass(ABC):
         `model` itself is used up by the first alternative unless the pass clones it.
         """
         yield self.run(model)
+
+    def attempts(self, model: ir.Model, calibration: Calibration | None) -> Iterator[PassResult]:
+        """Yield what `alternatives` does; a pass that decides by watching `model` run overrides this instead.
+
+        Args:
+            model: as for `alternatives`.
+            calibration: runs models; None where nothing is to be run (``--no-verify``), or nothing can be.
+        """
+        return self.alternatives(model)
 
 
 def defect_in_words(error: Exception) -> str:

@@ -1,0 +1,122 @@
+"""Values inside a graph, watched over several batches, against the same sums over all batches at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnx_ir as ir
+import pytest
+
+from compressor.evaluation import observe as observing
+from compressor.evaluation.contract import Array, Refusal, Samples
+from compressor.evaluation.observe import FeatureStatistics, Observer, add_features, observe
+from compressor.model.session import open_session
+from compressor.model.skeleton import to_skeleton
+
+GRAPH = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, S, 4] x, bool flag) => (float[N, S, 4] y)
+<float[4, 4] w = {1, 0, 2, 0, 0, -3, 0, 1, 1, 1, 1, 1, 0, 0, 0, -2}>
+{
+  inner = MatMul(x, w)
+  positive = Relu(inner)
+  y = If (flag) <
+    then_branch = t () => (float[N, S, 4] doubled) { doubled = Add(positive, positive) },
+    else_branch = e () => (float[N, S, 4] same) { same = Identity(positive) }
+  >
+}"""
+
+
+def drawn() -> ir.Model:
+    return ir.from_proto(onnx.parser.parse_model(GRAPH))
+
+
+def samples() -> Samples:
+    random = np.random.default_rng(0)
+    batches = tuple(
+        {"x": random.normal(size=(rows, length, 4)).astype(np.float32), "flag": np.array(True)}
+        for rows, length in ((2, 3), (1, 7), (4, 1))
+    )
+    return Samples(batches=batches, generated=False, description="drawn")
+
+
+def expected(name: str) -> Array:
+    """All positions of a value, one a row."""
+    x = np.concatenate([batch["x"].reshape(-1, 4) for batch in samples().batches])
+    w = drawn().graph.initializers["w"].const_value
+    assert w is not None
+    inner: Array = x @ w.numpy()
+    values: dict[str, Array] = {"x": x, "inner": inner, "positive": np.maximum(inner, 0)}
+    return values[name]
+
+
+def watched(*names: str) -> Mapping[str, FeatureStatistics]:
+    seen = Observer(samples()).observe(drawn(), names)
+    assert not isinstance(seen, str), seen
+    return seen
+
+
+@pytest.mark.parametrize("name", ["x", "inner", "positive"])
+def test_statistics_of_batches_are_those_of_all_positions_together(name: str) -> None:
+    seen, all_positions = watched(name)[name], expected(name)
+    assert seen.positions == len(all_positions)
+    np.testing.assert_allclose(seen.lowest, all_positions.min(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(seen.highest, all_positions.max(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(seen.peak, np.abs(all_positions).max(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(seen.mean_square, np.square(all_positions).mean(axis=0), rtol=1e-5)
+
+
+def test_values_of_branches_and_unknown_names_are_left_out() -> None:
+    assert watched("inner", "doubled", "nowhere").keys() == {"inner"}
+
+
+def test_the_model_watched_stays_as_it_was() -> None:
+    model = drawn()
+    before = to_skeleton(model).proto
+    assert not isinstance(observe(model, ["inner"], samples(), add_features), Refusal)
+    assert to_skeleton(model).proto == before
+
+
+def test_many_large_values_are_watched_in_several_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def counting(model: ir.Model, *, threads: int) -> object:
+        opened.append([value.name for value in model.graph.outputs])
+        return open_session(model, threads=threads)
+
+    monkeypatch.setattr(observing, "open_session", counting)
+    together = observe(drawn(), ["inner", "positive", "y"], samples(), add_features)
+    apart = observe(drawn(), ["inner", "positive", "y"], samples(), add_features, most_bytes=1)
+    assert opened == [["inner", "positive", "y"], ["inner"], ["positive"], ["y"]]
+    assert not isinstance(together, Refusal)
+    assert not isinstance(apart, Refusal)
+    for name in ("inner", "positive", "y"):
+        assert np.array_equal(together[name].peak, apart[name].peak)
+
+
+def test_any_fold_will_do() -> None:
+    def add(known: int | None, array: Array) -> int:
+        return (known or 0) + array.size
+
+    assert observe(drawn(), ["inner"], samples(), add) == {"inner": expected("inner").size}
+
+
+def test_a_batch_without_positions_adds_nothing() -> None:
+    some = add_features(None, np.array([[1.0, -2.0]], np.float32))
+    both = add_features(some, np.empty((0, 2), np.float32))
+    assert (both.positions, both.peak.tolist()) == (1, [1.0, 2.0])
+    assert add_features(add_features(None, np.empty((0, 3, 2))), np.array([[-4.0, 5.0]])).lowest.tolist() == [-4.0, 5.0]
+
+
+def test_a_value_without_axes_has_one_feature() -> None:
+    assert add_features(None, np.array(-3.0)).peak.tolist() == [3.0]
+
+
+def test_a_model_that_does_not_run_is_refused_in_words() -> None:
+    wrong = Samples(batches=({"x": np.zeros((1, 1, 3), np.float32), "flag": np.array(True)},), generated=True,
+                    description="three features")  # fmt: skip
+    seen = Observer(wrong).observe(drawn(), ["inner"])
+    assert isinstance(seen, str)
+    assert "does not run on x 1x1x3" in seen
