@@ -14,12 +14,14 @@ import onnx_ir as ir
 from compressor.errors import OptionError
 from compressor.model.tensors import all_graphs
 from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.quantization.blockwise import DEFAULT_BLOCK_SIZE, SMALLEST_BLOCK, is_block_size
 from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
-from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight
+from compressor.passes.quantization.plan import Plan
 from compressor.passes.quantization.recognition import describe_quantization
+from compressor.passes.quantization.schemes import AnyDraft, draft_under, not_in_blocks, plan_draft
 from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
@@ -42,6 +44,7 @@ class QuantizeDynamic(Pass):
             to keep every such sum in range. That costs 3 dB of the weight, 0.1 to 2.6 dB of a product; sums out of
             range cost up to 19 dB of an output channel where activations have outliers. uint8 products are exact
             everywhere. Weights in no product are int8 always, and weights on the left of one uint8.
+        block_size: weights that share a scale under ``blockwise-8`` and ``blockwise-4``: a power of two from 16 on.
         min_elements: weights with fewer elements stay float. 4,096 (16 kB of float32): below, at most 12 kB are to be
             had, and small matrices such as classification heads are the most sensitive.
         exclude: globs; a weight stays float if its name, or that of an operator using it or of a module around that
@@ -49,7 +52,7 @@ class QuantizeDynamic(Pass):
         exclude_operators: a weight stays float if an operator of one of these types uses it.
 
     Raises:
-        OptionError: `min_elements` is negative.
+        OptionError: `min_elements` is negative, or `block_size` no power of two from 16 on.
     """
 
     name: ClassVar[str] = "quantize"
@@ -57,11 +60,14 @@ class QuantizeDynamic(Pass):
 
     scheme: Scheme = Scheme.DYNAMIC
     weight_type: WeightType = WeightType.INT8
+    block_size: int = DEFAULT_BLOCK_SIZE
     min_elements: int = 4096
     exclude: tuple[str, ...] = ()
     exclude_operators: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not is_block_size(self.block_size):
+            raise OptionError(f"block_size is {self.block_size}; it takes a power of two from {SMALLEST_BLOCK} on")
         if self.min_elements < 0:
             raise OptionError(f"min_elements is {self.min_elements}; it counts elements, so it takes 0 or more")
 
@@ -81,12 +87,12 @@ class QuantizeDynamic(Pass):
             )
         plans, skipped = self._decide(weights)
         skipped += [self._skip_small(weight) for weight in floats if weight.elements < self.min_elements]
-        notes = filter(None, [self._note(plans), _unmatched(self._exclusion.unmatched(floats))])
+        notes = filter(None, [self._note(plans), not_in_blocks(plans), _unmatched(self._exclusion.unmatched(floats))])
         counts = _apply(model, plans)
         return PassResult(model=model, counts=counts, skipped=tuple(skipped), note="; ".join(notes))
 
     def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
-        drafts = [(weight, draft_weight(weight, self.scheme, self._exclusion)) for weight in weights]
+        drafts = [(weight, draft_under(self.scheme, weight, self.block_size, self._exclusion)) for weight in weights]
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
             # numpy lets go of the interpreter while it works on a block, so threads do run side by side.
             decided = list(threads.map(self._read, (draft for _, draft in drafts)))
@@ -102,8 +108,8 @@ class QuantizeDynamic(Pass):
             skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
         return plans, skipped
 
-    def _read(self, draft: Draft | str) -> WeightPlan | str:
-        return draft if isinstance(draft, str) else plan_weight(draft, self.weight_type)
+    def _read(self, draft: AnyDraft | str) -> WeightPlan | str:
+        return draft if isinstance(draft, str) else plan_draft(draft, self.weight_type)
 
     def _skip_small(self, weight: FloatWeight) -> Skip:
         reason = f"has {weight.elements:,} elements, fewer than min_elements ({self.min_elements:,})"

@@ -26,6 +26,8 @@ from compressor.passes.quantization.weights import FloatWeight
 SMALLEST_BLOCK = 16
 """The smallest block the operators take; they take powers of two only."""
 
+DEFAULT_BLOCK_SIZE = 32
+
 _BYTES_PER_USE = 400
 """What the operators around one use add to a file, names included."""
 
@@ -75,6 +77,11 @@ def draft_blocks(weight: FloatWeight, form: BlockFormat) -> BlockDraft | str:
     fitting = BlockFormat(form.bits, _block_size(matrix.inputs, form.size))
     draft = BlockDraft(weight, uses, matrix, fitting)
     return draft if _saved_bytes(draft) > 0 else "would not become smaller in blocks"
+
+
+def is_block_size(size: int) -> bool:
+    """The operators take blocks of `size`."""
+    return size >= SMALLEST_BLOCK and size & (size - 1) == 0
 
 
 def plan_blocks(draft: BlockDraft) -> BlockPlan | str:

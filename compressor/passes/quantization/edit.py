@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from compressor.model.tensors import roots
 from compressor.passes.quantization.names import FreshNames
 
+if TYPE_CHECKING:
+    from compressor.passes.quantization.role import IntegerWeight
+
 FLOAT = ir.DataType.FLOAT
 
-Attributes = Mapping[str, int | float | Sequence[int]]
+Attributes = Mapping[str, int | float | str | Sequence[int] | Sequence[float] | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,13 @@ class Edit:
     """New operators and constants of one run over one model.
 
     Every operator is put right before the first node that needs it, so nodes must be edited in graph order.
+
+    Attributes:
+        stored: weights that are in integers, by the node that uses them and the index of its input.
     """
 
     def __init__(self, model: ir.Model) -> None:
+        self.stored: dict[tuple[ir.Node, int], IntegerWeight] = {}
         self._names = FreshNames(model)
         self._roots = {body: root for root in roots(model) for body in (root, *root.subgraphs())}
         self._activations: dict[tuple[ir.Graph | ir.Function | None, ir.Value], Activation] = {}
@@ -62,7 +69,8 @@ class Edit:
         assert before.graph is not None
         before.graph.insert_before(before, node)
         if domain:
-            self._roots[before.graph].opset_imports.setdefault(domain, 1)
+            # A function's nodes name the graph inside it as theirs, which declares domains for the function.
+            self._roots.get(before.graph, before.graph).opset_imports.setdefault(domain, 1)
         return node.outputs
 
     def insert_once(

@@ -55,12 +55,14 @@ class Draft:
         roles: what each of its uses asks for.
         channels: axes along which to judge it: one channel is what one output is made of.
         scaled: axes along which it gets a scale each; fewer than `channels` where the uses disagree.
+        instead_of_blocks: why it is not stored in blocks, where those were asked for.
     """
 
     weight: FloatWeight
     roles: tuple[Role, ...]
     channels: frozenset[int]
     scaled: frozenset[int]
+    instead_of_blocks: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,11 +101,8 @@ class Plan(WeightPlan):
         ]
 
 
-def draft_weight(weight: FloatWeight, scheme: Scheme, exclusion: Exclusion) -> Draft | str:
+def draft_weight(weight: FloatWeight, scheme: Scheme) -> Draft | str:
     """Find a role for every use of `weight`, or say why it stays float."""
-    reason = _standing_reason(weight, exclusion)
-    if reason:
-        return reason
     roles = [(use, _role(use, scheme)) for use in weight.uses]
     without = sorted({use.label for use, role in roles if role is None})
     if without:
@@ -145,7 +144,8 @@ def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
     return wanted if all(wanted in types for types in possible) else WeightType.UINT8
 
 
-def _standing_reason(weight: FloatWeight, exclusion: Exclusion) -> str:
+def standing_reason(weight: FloatWeight, exclusion: Exclusion) -> str:
+    """Say why `weight` stays float under any scheme; empty if nothing stands against it."""
     if weight.tensor.dtype not in _STORED_AS:
         return f"is {weight.tensor.dtype.name.lower()}; only float32, float16 and bfloat16 weights are quantized"
     if weight.value.is_graph_input():

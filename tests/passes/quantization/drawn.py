@@ -14,13 +14,21 @@ from onnx import numpy_helper
 
 from compressor.model.session import open_session
 from compressor.model.skeleton import to_skeleton
+from compressor.model.tensors import all_graphs
 from compressor.passes.contract import PassResult
+from compressor.passes.quantization.options import Scheme
 from compressor.passes.quantize import QuantizeDynamic
 
 Array = NDArray[Any]
 
 LEAST_SQNR_DB = 25.0
 """Rounding both operands to 8 bits leaves 35 to 45 dB on normal random numbers; a wrong scale or axis under 10."""
+
+LEAST_SQNR_DB_OF_4_BITS = 12.0
+"""Rounding weights to 4 bits leaves 16 to 22 dB."""
+
+BY_CHANNEL = (Scheme.DYNAMIC, Scheme.WEIGHT_ONLY)
+"""Schemes with a scale for each channel of a weight."""
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>'
 
@@ -82,7 +90,14 @@ def assert_near(model: onnx.ModelProto, result: PassResult, channel_axis: int | 
         assert expected.shape == actual.shape
         assert expected.dtype == actual.dtype
         worst = worst_sqnr(expected, actual, channel_axis)
-        assert worst > LEAST_SQNR_DB, worst
+        assert worst > least_sqnr(result), worst
+
+
+def least_sqnr(result: PassResult) -> float:
+    """What rounding to the bits that `result` has leaves at least."""
+    nodes = [node for graph in all_graphs(result.model) for node in graph]
+    widths = {node.attributes["bits"].as_int() for node in nodes if "bits" in node.attributes}
+    return LEAST_SQNR_DB_OF_4_BITS if 4 in widths else LEAST_SQNR_DB
 
 
 def assert_unchanged(model: onnx.ModelProto, result: PassResult) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from compressor.passes.quantization.options import Scheme, WeightType
-from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, uneven
+from tests.passes.quantization.drawn import BY_CHANNEL, Array, assert_near, draw, normal, operators, quantize, uneven
 
 IDS: Array = np.array([[0, 7, -1], [99, 3, 3]], np.int64)
 LOOKUP = "g (int64[A, B] ids) => (float[A, B, 64] y) { y = Gather(w, ids) }"
 
 
-@pytest.mark.parametrize("scheme", Scheme)
+@pytest.mark.parametrize("scheme", BY_CHANNEL)
 def test_looks_up_integers_and_the_scale_of_their_row(scheme: Scheme) -> None:
     model = draw(LOOKUP, w=uneven(100, 64))
     result = quantize(model, scheme=scheme)

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compressor.passes.quantization.options import Scheme, WeightType
-from tests.passes.quantization.drawn import LEAST_SQNR_DB, draw, normal, quantize, run_both, worst_sqnr
+from tests.passes.quantization.drawn import draw, least_sqnr, normal, quantize, run_both, worst_sqnr
 
 SIDE = 40
 USES = (
@@ -45,8 +45,8 @@ def test_every_mix_of_uses_is_right_and_leaves_one_copy(
     model = draw(f"g (float[{SIDE}, {SIDE}] x, int64[{SIDE}] ids) => ({outputs}) {{ {nodes} }}", w=normal(SIDE, SIDE))
     result = quantize(model, scheme=scheme, weight_type=weight_type)
     tensors = [value.const_value for value in result.model.graph.initializers.values()]
-    large = [tensor for tensor in tensors if tensor is not None and tensor.size == SIDE * SIDE]
+    large = [tensor for tensor in tensors if tensor is not None and tensor.size >= SIDE * SIDE / 2]
     assert len(large) == 1
-    assert (large[0].dtype.itemsize == 1) == result.is_changed
+    assert (large[0].dtype.itemsize < 4) == result.is_changed
     for expected, actual in run_both(model, result, x=normal(SIDE, SIDE, seed=1), ids=np.arange(SIDE)[::-1]):
-        assert worst_sqnr(expected, actual, None) > LEAST_SQNR_DB
+        assert worst_sqnr(expected, actual, None) > least_sqnr(result)

@@ -1,0 +1,55 @@
+"""Choose what each weight is stored as under a scheme: blocks, float16, or integers with a scale a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compressor.passes.quantization.blocks import BlockFormat
+from compressor.passes.quantization.blockwise import BlockDraft, draft_blocks, plan_blocks
+from compressor.passes.quantization.exclusion import Exclusion
+from compressor.passes.quantization.half import HalfDraft, draft_half, plan_half
+from compressor.passes.quantization.options import Scheme, WeightType
+from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight, standing_reason
+from compressor.passes.quantization.storage import WeightPlan
+from compressor.passes.quantization.weights import FloatWeight
+
+AnyDraft = Draft | BlockDraft | HalfDraft
+
+
+def draft_under(scheme: Scheme, weight: FloatWeight, block_size: int, exclusion: Exclusion) -> AnyDraft | str:
+    """Find what `weight` can be stored as, reading none of it, or say why it stays float.
+
+    Where some use cannot read blocks the weight is stored in 8 bits with a scale a channel, and decoded.
+    """
+    reason = standing_reason(weight, exclusion)
+    if reason:
+        return reason
+    if scheme is Scheme.FP16:
+        return draft_half(weight)
+    if scheme.block_bits is None:
+        return draft_weight(weight, scheme)
+    in_blocks = draft_blocks(weight, BlockFormat(scheme.block_bits, block_size))
+    if isinstance(in_blocks, BlockDraft):
+        return in_blocks
+    by_channel = draft_weight(weight, Scheme.WEIGHT_ONLY)
+    return by_channel if isinstance(by_channel, str) else replace(by_channel, instead_of_blocks=in_blocks)
+
+
+def plan_draft(draft: AnyDraft, weight_type: WeightType) -> WeightPlan | str:
+    """Read the weight and choose its scales, or say why it stays float."""
+    if isinstance(draft, BlockDraft):
+        return plan_blocks(draft)
+    if isinstance(draft, HalfDraft):
+        return plan_half(draft)
+    return plan_weight(draft, weight_type)
+
+
+def not_in_blocks(plans: Sequence[WeightPlan]) -> str:
+    """Name the weights that are stored by channel although blocks were asked for; empty if there are none."""
+    found = [(plan.weight.name, plan.draft.instead_of_blocks) for plan in plans if isinstance(plan, Plan)]
+    shown = [f"{name} ({reason})" for name, reason in found if reason]
+    if not shown:
+        return ""
+    listed = ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+    return f"in 8 bits with a scale a channel instead of in blocks: {listed}"
