@@ -19,6 +19,7 @@ from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
+from compressor.passes.quantization.pairs import pair_up
 from compressor.passes.quantization.plan import Plan
 from compressor.passes.quantization.recognition import describe_quantization
 from compressor.passes.quantization.schemes import AnyDraft, draft_under, not_in_blocks, plan_draft
@@ -106,7 +107,7 @@ class QuantizeDynamic(Pass):
                 continue
             reason = decision if isinstance(decision, str) else "is multiplied by another weight, which is quantized"
             skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
-        return plans, skipped
+        return pair_up(plans), skipped
 
     def _read(self, draft: AnyDraft | str) -> WeightPlan | str:
         return draft if isinstance(draft, str) else plan_draft(draft, self.weight_type)

@@ -16,6 +16,10 @@ class DecodedWeight(Role):
 
     counted_as = "decoded_to_float"
 
+    @property
+    def shares_operator(self) -> bool:
+        return True
+
     def rewrite(self, weight: IntegerWeight, edit: Edit) -> None:
         """Exchange the float weight, for all uses that are left, for integers decoded where the weight is kept."""
         old = weight.weight

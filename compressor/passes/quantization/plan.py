@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from compressor.model.weights import ComputedWeight
+from compressor.passes.quantization.attention import match_attention
 from compressor.passes.quantization.channels import (
     UINT8_ZERO_POINT,
     integer_blocks,
@@ -27,6 +28,7 @@ from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
+from compressor.passes.quantization.recurrent import match_lstm
 from compressor.passes.quantization.role import IntegerWeight, Role
 from compressor.passes.quantization.storage import Rewriting, WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, Use
@@ -37,7 +39,7 @@ LOWEST_OPSET = 7
 """First opset in which Mul broadcasts, which decoding needs."""
 
 _ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
-    Scheme.DYNAMIC: (match_matmul, match_gemm, match_gather, match_float_operator),
+    Scheme.DYNAMIC: (match_matmul, match_gemm, match_gather, match_attention, match_lstm, match_float_operator),
     Scheme.WEIGHT_ONLY: (match_gather, match_float_operator),
 }
 """Ways to read a use, the first that fits wins."""
@@ -80,7 +82,7 @@ class Plan(WeightPlan):
 
     @property
     def edited_nodes(self) -> frozenset[ir.Node]:
-        return frozenset(role.use.node for role in self.draft.roles if not isinstance(role, DecodedWeight))
+        return frozenset(role.use.node for role in self.draft.roles if not role.shares_operator)
 
     def store(self, edit: Edit) -> Sequence[Rewriting]:
         weight = self.weight
@@ -93,6 +95,7 @@ class Plan(WeightPlan):
             name=edit.name(f"{weight.name}_int8"),
         )
         stored = IntegerWeight(weight, edit.constant(weight.home, tensor), zero_point, self.scales, self.float_rows)
+        edit.stored.update({(role.use.node, role.use.index): stored for role in self.draft.roles})
         return [
             Rewriting(
                 role.use.node, role.counted_as, isinstance(role, DecodedWeight), partial(role.rewrite, stored, edit)
@@ -109,7 +112,7 @@ def draft_weight(weight: FloatWeight, scheme: Scheme) -> Draft | str:
         shown = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
         return f"used in float by {shown}"
     found = tuple(role for _, role in roles if role is not None)
-    replaced = [role.use.node for role in found if not isinstance(role, DecodedWeight)]
+    replaced = [role.use.node for role in found if not role.shares_operator]
     if len(set(replaced)) < len(replaced):
         return "used twice by one operator"
     scaled = _agreed_axes(found)

@@ -109,6 +109,11 @@ class Role(ABC):
         return None
 
     @property
+    def shares_operator(self) -> bool:
+        """Other weights of the same operator may become smaller as well, in whatever way."""
+        return False
+
+    @property
     def can_split(self) -> bool:
         """This use can take some rows of the weight in float and the rest in integers."""
         return False
