@@ -67,6 +67,12 @@ class Size:
             quotient.append((rest, coefficient // factor))
         return _collect(quotient)
 
+    def __floordiv__(self, other: Size) -> Size:
+        """The quotient rounded down; where that is not a polynomial, a size named after the formula."""
+        if self.number is not None and other.number:
+            return Size.of(self.number // other.number)
+        return self.divided_by(other) or Size.of(f"(({self})//({other}))")
+
     def __str__(self) -> str:
         return " + ".join("*".join([str(c), *m] if c != 1 or not m else m) for m, c in self.terms) or "0"
 
@@ -104,6 +110,15 @@ def broadcast_shapes(shapes: Sequence[tuple[Size, ...] | None]) -> tuple[Size, .
         pairs = zip_longest(reversed(result), reversed(shape), fillvalue=ONE)
         result = tuple(reversed([broadcast(left, right) for left, right in pairs]))
     return result
+
+
+def limited(word: str, left: Size, right: Size) -> Size:
+    """The `word` ("min" or "max") of two sizes; where nothing says which it is, a size named after the formula."""
+    for larger, smaller in ((left, right), (right, left)):
+        if (larger - smaller).is_size:
+            return larger if word == "max" else smaller
+    number, other = (right, left) if right.number is not None else (left, right)
+    return Size.of(f"{word}({number}, {other})")
 
 
 def _collect(terms: list[tuple[Monomial, int]]) -> Size:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.passes.fusions.dimensions import ONE, Size, product
+from compressor.passes.fusions.dimensions import ONE, Size, limited, product
 from compressor.passes.fusions.match import MAX_SMALL_ELEMENTS, int_attribute
 from compressor.passes.fusions.shape_facts import Fact, Facts
 
@@ -131,10 +132,9 @@ def _chosen(condition: Size, chosen: Size, otherwise: Size) -> Size | None:
 def _divided(left: Size, right: Size) -> Size | None:
     if left.number is not None and right.number:
         return Size.of(left.number // right.number) if left.number >= 0 < right.number else None
-    if not right.number or right.number < 0 or not left.is_never_negative:
+    if right.number == 0 or not (right.is_never_negative and left.is_never_negative):
         return None
-    exact = left.divided_by(right)
-    return Size.of(f"(({left})//{right})") if exact is None else exact  # equal quotients have equal names
+    return left // right
 
 
 def _remainder(left: Size, right: Size) -> Size | None:
@@ -143,23 +143,14 @@ def _remainder(left: Size, right: Size) -> Size | None:
     return Size.of(0) if right.number and right.number > 0 and left.divided_by(right) is not None else None
 
 
-def _limit(of: Callable[[int, int], int]) -> Callable[[Size, Size], Size | None]:
-    def limited(left: Size, right: Size) -> Size | None:
-        if left == right:
-            return left
-        return None if left.number is None or right.number is None else Size.of(of(left.number, right.number))
-
-    return limited
-
-
 _OPERATORS: dict[str, Callable[..., Size | None]] = {
     "Add": Size.__add__,
     "Sub": Size.__sub__,
     "Mul": Size.__mul__,
     "Div": _divided,
     "Mod": _remainder,
-    "Min": _limit(min),
-    "Max": _limit(max),
+    "Min": partial(limited, "min"),
+    "Max": partial(limited, "max"),
     "Equal": _equal,
     "Where": _chosen,
     "Identity": lambda size: size,

@@ -6,12 +6,13 @@ here from the graph's inputs and weights. Rules per operator are in `shape_rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.dimensions import Size, product
+from compressor.passes.fusions.dimensions import Size, limited
 from compressor.passes.fusions.match import STANDARD_DOMAINS, numbers_of, tensor_of
 
 Shape = tuple[Size, ...]
@@ -38,6 +39,8 @@ class Fact:
 
 
 NOTHING = Fact()
+MAX_NAME = 500
+"""Characters of the longest dimension name that is read as a formula."""
 MAX_AXES = 16
 """Tensors with more axes are in no pattern; what is known of them is dropped, so that hostile graphs stay cheap."""
 
@@ -61,9 +64,9 @@ class Facts:
 
     def learn(self, value: ir.Value, fact: Fact) -> None:
         """Remember `fact`, with what the model itself states filling its gaps."""
-        if fact.shape is None or fact.dtype is None:
+        if fact.shape is None or fact.dtype is None or _has_fresh_size(value, fact.shape):
             stated = _stated(value)
-            shape = stated.shape if fact.shape is None else fact.shape
+            shape = _filled_up(value, fact.shape, stated.shape)
             fact = Fact(shape, fact.dtype or stated.dtype, fact.content or stated.content)
         if fact.shape is not None and len(fact.shape) > MAX_AXES:
             fact = replace(fact, shape=None)
@@ -88,6 +91,18 @@ class Facts:
 def fresh_size(node: ir.Node, axis: int) -> Size:
     """The size of an axis of what `node` makes, of which nothing is known but that it has one."""
     return Size.of(f"{node.outputs[0].name}[{axis}]")
+
+
+def _has_fresh_size(value: ir.Value, shape: Shape) -> bool:
+    return any(size == Size.of(f"{value.name}[{axis}]") for axis, size in enumerate(shape))
+
+
+def _filled_up(value: ir.Value, shape: Shape | None, stated: Shape | None) -> Shape | None:
+    """`shape`, with sizes it has no name for taken from what is stated."""
+    if shape is None or stated is None or len(shape) != len(stated):
+        return stated if shape is None else shape
+    pairs = enumerate(zip(shape, stated, strict=True))
+    return tuple(other if size == Size.of(f"{value.name}[{axis}]") else size for axis, (size, other) in pairs)
 
 
 def infer(graph: ir.Graph, opset: int) -> Facts:
@@ -140,13 +155,36 @@ def _stated(value: ir.Value) -> Fact:
 
 def named_size(name: str) -> Size:
     """The size a dimension name stands for; exporters name sums and products, as in "past_length + sequence_length"."""
-    total = Size.of(0)
-    for term in name.split("+"):
-        factors = [factor.strip() for factor in term.split("*")]
-        if not all(factor.isidentifier() or factor.isdecimal() for factor in factors):
-            return Size.of(name)
-        total = total + product(Size.of(int(f) if f.isdecimal() else f) for f in factors)
-    return total
+    try:
+        return _evaluated(ast.parse(name.strip(), mode="eval").body) if len(name) <= MAX_NAME else Size.of(name)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last is what a deep nest of brackets gives
+        return Size.of(name)
+
+
+def _evaluated(expression: ast.expr) -> Size:
+    """Raise ValueError where it is no formula of sizes."""
+    if isinstance(expression, ast.Name):
+        return Size.of(expression.id)
+    if isinstance(expression, ast.Constant) and type(expression.value) is int:
+        return Size.of(expression.value)
+    if isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.USub):
+        return Size.of(0) - _evaluated(expression.operand)
+    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name) and len(expression.args) == 2:
+        word = expression.func.id.lower()
+        if word in ("min", "max"):
+            return limited(word, *(_evaluated(argument) for argument in expression.args))
+    operator = _FORMULAS.get(type(expression.op)) if isinstance(expression, ast.BinOp) else None
+    if operator is None or not isinstance(expression, ast.BinOp):
+        raise ValueError
+    return operator(_evaluated(expression.left), _evaluated(expression.right))
+
+
+_FORMULAS: dict[type[ast.operator], Callable[[Size, Size], Size]] = {
+    ast.Add: Size.__add__,
+    ast.Sub: Size.__sub__,
+    ast.Mult: Size.__mul__,
+    ast.FloorDiv: Size.__floordiv__,
+}
 
 
 def _of_tensor(value: ir.Value, tensor: ir.TensorProtocol) -> Fact:

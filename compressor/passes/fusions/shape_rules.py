@@ -177,6 +177,7 @@ _RULES: dict[str, Rule] = {
     "MatMul": multiplying.matmul,
     "Gemm": multiplying.gemm,
     "Gather": moving.gather,
+    "GatherND": moving.gather_nd,
     "GatherElements": lambda facts, node, _: [Fact(facts.shape(node.inputs[1]), facts.dtype(node.inputs[0]))],
     "Concat": moving.concat,
     "Split": moving.split,

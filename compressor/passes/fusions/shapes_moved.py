@@ -9,7 +9,7 @@ import onnx_ir as ir
 from compressor.passes.fusions import shape_arithmetic as arithmetic
 from compressor.passes.fusions.dimensions import ONE, Size, broadcast, product
 from compressor.passes.fusions.match import axes_of, int_attribute, ints_attribute
-from compressor.passes.fusions.shape_facts import MAX_AXES, Fact, Facts, Shape, fresh_size
+from compressor.passes.fusions.shape_facts import MAX_AXES, Fact, Facts, Shape, fresh_size, named_size
 
 ZERO = Size.of(0)
 
@@ -46,11 +46,26 @@ def reshape(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
         return [Fact(None, data.dtype)]
     keeps_zero = bool(int_attribute(node, "allowzero", 0))
     known = [_asked_for(data.shape, target, axis, keeps_zero) for axis in range(len(target))]
-    rest = None
-    if data.shape is not None and known.count(None) == 1:
-        rest = _quotient(list(data.shape), [size for size in known if size is not None])
-    shape = tuple(size or rest or fresh_size(node, axis) for axis, size in enumerate(known))
+    if data.shape is not None:
+        known = _balanced(data.shape, known)
+    shape = tuple(size or fresh_size(node, axis) for axis, size in enumerate(known))
     return [arithmetic.scalar_fact(data.content, Fact(shape, data.dtype))]
+
+
+def _balanced(shape: Shape, known: list[Size | None]) -> list[Size | None]:
+    """Replace the one size that is missing, or is said in other words than those of `shape`, by what is left for it.
+
+    A run succeeds only where both shapes have as many elements; so min(64, length) is the length if it takes its place.
+    """
+    gaps = known.count(None)
+    if gaps > 1 or (gaps == 0 and product(shape) == product(size for size in known if size is not None)):
+        return known
+    for axis, size in enumerate(known):
+        if size is None if gaps else size is not None and size.number is None:
+            rest = _quotient(list(shape), [other for other in known[:axis] + known[axis + 1 :] if other is not None])
+            if rest is not None:
+                return [*known[:axis], rest, *known[axis + 1 :]]
+    return known
 
 
 def _asked_for(shape: Shape | None, target: arithmetic.Content, axis: int, keeps_zero: bool) -> Size | None:
@@ -85,6 +100,15 @@ def gather(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     axis = int_attribute(node, "axis", 0) % len(data.shape)
     shape = (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
     return [arithmetic.scalar_fact(arithmetic.gathered(facts, node), Fact(shape, data.dtype))]
+
+
+def gather_nd(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
+    data, indices = facts[node.inputs[0]], facts[node.inputs[1]]
+    picked = None if not indices.shape else indices.shape[-1].number
+    if data.shape is None or indices.shape is None or picked is None:
+        return [Fact(None, data.dtype)]
+    rest = data.shape[int_attribute(node, "batch_dims", 0) + picked :]
+    return [Fact((*indices.shape[:-1], *rest), data.dtype)]
 
 
 def concat(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
@@ -191,6 +215,8 @@ def _sliced_size(size: Size, start: Size | None, end: Size | None, step: int) ->
     # A table of positions is cut at an open place, too; a run beyond its end fails where the slice meets the tokens,
     # so its length is that of the slice in every run there is.
     is_table = size.number is not None and size.number > 1
+    if is_table:
+        start, end = _within(start, size), _within(end, size)
     if end == size or (end.number is not None and end.number >= 2**31 - 1):
         if (ZERO - start).is_never_negative:  # counted from the end
             return size if start.number == 0 or size == ZERO - start else None
@@ -202,6 +228,15 @@ def _sliced_size(size: Size, start: Size | None, end: Size | None, step: int) ->
         return None
     # An end beyond the axis would be cut to it.
     return end - start if (is_table and end.number is None) or (size - end).is_never_negative else None
+
+
+def _within(place: Size, size: Size) -> Size:
+    """Where an axis of `size` is cut, without the exporter's care that the place may lie outside."""
+    text = str(place)
+    for limit in (f"min({size}, ", "max(0, "):
+        if text.startswith(limit) and len(place.terms) == 1 and text.endswith(")"):
+            return named_size(text[len(limit) : -1])
+    return place
 
 
 def flatten(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:

@@ -52,13 +52,11 @@ def _slid(node: ir.Node, sizes: Sequence[Size], window: Sequence[int | None]) ->
 
 
 def _steps(room: Size, stride: int) -> Size:
-    """`room` by `stride`, rounded down; an open quotient is a size named after its formula."""
-    if room.number is not None:
-        return Size.of(room.number // stride)
-    if stride == 1 and (room + ONE).is_never_negative:
-        return room
+    """`room` by `stride`, rounded down."""
+    if room.number is not None or (stride == 1 and (room + ONE).is_never_negative):
+        return room // Size.of(stride)
     # Minus one, so that the size of the axis, which is one more, is a plain name and never negative.
-    return Size.of(f"(({room})//{stride}+1)") - ONE
+    return Size.of(f"({room // Size.of(stride)}+1)") - ONE
 
 
 def pad(facts: Facts, node: ir.Node, opset: int) -> Sequence[Fact]:

@@ -54,7 +54,12 @@ def test_sizes_calculate_as_numbers_do(left: Size, right: Size, run: dict[str, i
 def test_names_of_sums_and_products_are_read() -> None:
     assert named_size("past + sequence") == Size.of("sequence") + Size.of("past")
     assert named_size("2*batch") == Size.of(2) * Size.of("batch")
-    assert named_size("Min(512, s)") == Size.of("Min(512, s)")
+    assert named_size("Min(512, s)") == named_size("min(s, 512)") == Size.of("min(512, s)")
+    assert named_size("max(0, 1 - s)") == Size.of(0)
+    assert named_size("((b*s)//b)") == Size.of("s")
+    assert named_size("2*(s - 1)") == Size.of(2) * Size.of("s") - Size.of(2)
+    for odd in ("a.b", "/model/Slice[1]", "f(x)", "2**s", "(" * 400, "9" * 5000):
+        assert named_size(odd) == Size.of(odd)
 
 
 def test_broadcasting_claims_only_what_must_be() -> None:
@@ -152,6 +157,20 @@ OPERATORS: dict[str, tuple[str, dict[str, Array]]] = {
         "d = Shape <start=1, end=2> (x) n = Sub(w, d) y = Slice(table, n, e, ax)",
         {"table": normal(2, 9), "w": np.asarray([9]), "e": np.asarray([2**63 - 1]), "ax": np.asarray([1])},
     ),
+    "slice of a table up to its limit": (
+        "d = Shape <start=1, end=2> (x) n = Min(w, d) y = Slice(table, zero, n, ax)",
+        {"table": normal(2, 9), "w": np.asarray([9]), "zero": ZEROTH, "ax": np.asarray([1])},
+    ),
+    "slice of a table from its limit": (
+        "d = Shape <start=1, end=2> (x) n = Sub(w, d) m = Max(n, zero) y = Slice(table, m, w, ax)",
+        {"table": normal(2, 9), "w": np.asarray([9]), "zero": ZEROTH, "ax": np.asarray([1])},
+    ),
+    "reshape to sizes in other words": (
+        "b = Shape <end=1> (x) s = Shape <start=1, end=2> (x) m = Min(s, w) t = Concat <axis=0> (b, m, four) "
+        "y = Reshape(x, t)",
+        {"w": np.asarray([9]), "four": np.asarray([4])},
+    ),
+    "gather elements by place": ("y = GatherND(x, i)", {"i": np.asarray([[0, 1], [0, 0], [0, 1]])}),
     "rest of a division": (
         "d = Shape <start=1, end=2> (x) t = Mod(d, d) s = Div(d, two) u = Concat <axis=0> (t, s, two) "
         "y = ConstantOfShape(u)",
