@@ -37,7 +37,8 @@ class Samples:
         generated: made up from the graph's signature, so figures gained from them are indicative only.
         description: where they come from and how large they are, for the report.
         notes: what a reader must know of them, for example input sizes that the model cannot run.
-        places: of given samples, which one each row of each batch is, counted in the order of the data.
+        places: of given samples, which one each row of each batch is, counted in the order of the data; a batch may
+            be filled up with repeated ones.
         row_numbers: of given samples, the row of the data that each is, counted from 1.
     """
 
@@ -51,7 +52,9 @@ class Samples:
     @property
     def rows(self) -> int:
         """Rows of all batches together."""
-        return sum(map(len, self.places)) if self.places else sum(map(count_rows, self.batches))
+        if self.places:
+            return len({place for batch in self.places for place in batch})
+        return sum(map(count_rows, self.batches))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

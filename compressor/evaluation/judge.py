@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from compressor.errors import RuntimeRefusal
-from compressor.evaluation.contract import Outputs, Refusal, Samples, Session
-from compressor.evaluation.fidelity import measure_fidelity
+from compressor.errors import OptionError, RuntimeRefusal
+from compressor.evaluation.contract import Feeds, Outputs, Refusal, Samples, Session
 from compressor.evaluation.latency import measure_latency
-from compressor.evaluation.running import run_batch, run_samples, stream_samples
+from compressor.evaluation.material import Material
+from compressor.evaluation.reference import Progress, Reference, keep_outputs, open_reference, told
+from compressor.evaluation.running import stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
+from compressor.evaluation.tasks.scoring import OriginalScore, Scorer, score_candidate, score_original
 from compressor.model.session import open_session
-from compressor.report import Fidelity, Latency, speedup
+from compressor.report import Fidelity, Latency, TaskScore, speedup
 
 NO_SPINNING = {"session.intra_op.allow_spinning": "0"}
 """Threads that wait for work sleep instead of spinning: of two models timed in turns, the one that waits would take the
@@ -27,11 +29,20 @@ LATENCY_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one model showed: how near it stays to the original, and the time per run of both, taken in turns."""
+    """What one model showed.
+
+    Attributes:
+        fidelity: how near it stays to the original.
+        rehearsal: the same on inputs made up from the signature, where `fidelity` is of the user's.
+        score: how well it does its task; None without labels.
+        latency, original_latency: time per run of both, taken in turns; None where they were not timed.
+    """
 
     fidelity: Fidelity
-    latency: Latency | None
-    original_latency: Latency | None
+    rehearsal: Fidelity | None = None
+    score: TaskScore | None = None
+    latency: Latency | None = None
+    original_latency: Latency | None = None
 
     @property
     def speedup(self) -> float | None:
@@ -39,42 +50,72 @@ class Verdict:
         return speedup(self.original_latency, self.latency)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
     """The original, run once on samples; it judges candidates.
 
     Attributes:
-        session: the original, open for timing it beside a candidate.
-        samples: what it was run on.
-        outputs: what it gave, for the outputs in `names`.
-        names: outputs that the original itself reproduces when it is run again.
-        left_out: outputs that it does not (it draws random numbers), which nothing can be held to.
+        reference: the original, and what it gave.
+        rehearsal: the same on made-up inputs, where `reference` is of the user's: text has no padding on the left, and
+            no holes in its mask, so a fusion that gets these wrong would pass.
+        original_score: how well the original does its task; None without labels.
         threads: threads given to each session.
+        tell: told in a few words what is being done.
     """
 
-    session: Session
-    samples: Samples
-    outputs: tuple[Outputs, ...]
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
+    reference: Reference
+    rehearsal: Reference | None = None
+    original_score: OriginalScore | None = None
     threads: int = 0
+    tell: Progress = lambda words: None
+
+    @property
+    def samples(self) -> Samples:
+        """Give what the original was run on."""
+        return self.reference.samples
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the outputs that are judged."""
+        return self.reference.names
+
+    @property
+    def outputs(self) -> tuple[Outputs, ...]:
+        """Give the original's outputs, as far as they are kept."""
+        return self.reference.kept
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Name the outputs that nothing can be held to."""
+        return self.reference.left_out
 
     def judge(self, model: ir.Model) -> Verdict | Refusal:
-        """Run `model` on the same samples, compare, and time it in turns with the original."""
+        """Run `model` on the same samples, compare, score, and time it in turns with the original."""
         candidate = self._open(model)
         if isinstance(candidate, Refusal):
             return candidate
-        fidelity = self._compare(candidate)
-        if isinstance(fidelity, Refusal):
-            return fidelity
-        sessions = {"original": self.session, "candidate": candidate}
-        timed = measure_latency(sessions, self.samples.batches[0], seconds=LATENCY_SECONDS)
-        return Verdict(fidelity=fidelity, latency=timed.get("candidate"), original_latency=timed.get("original"))
+        found = self._assess(candidate)
+        if isinstance(found, Refusal):
+            return found
+        sessions = {"original": self.reference.session, "candidate": candidate}
+        timed = measure_latency(sessions, self._timed_batch(), seconds=LATENCY_SECONDS)
+        return Verdict(
+            fidelity=found.fidelity,
+            rehearsal=found.rehearsal,
+            score=found.score,
+            latency=timed.get("candidate"),
+            original_latency=timed.get("original"),
+        )
+
+    def assess(self, model: ir.Model) -> Verdict | Refusal:
+        """Run `model` on the same samples, compare and score, without timing it."""
+        candidate = self._open(model)
+        return candidate if isinstance(candidate, Refusal) else self._assess(candidate)
 
     def compare(self, model: ir.Model) -> Fidelity | Refusal:
         """Run `model` on the same samples and compare, without timing it."""
-        candidate = self._open(model)
-        return candidate if isinstance(candidate, Refusal) else self._compare(candidate)
+        found = self.assess(model)
+        return found if isinstance(found, Refusal) else found.fidelity
 
     def _open(self, model: ir.Model) -> Session | Refusal:
         try:
@@ -83,17 +124,26 @@ class Judge:
             return Refusal(reason=str(error))
         return session
 
-    def _compare(self, candidate: Session) -> Fidelity | Refusal:
-        outputs = self._reproducible(stream_samples(candidate, self.samples))
-        return measure_fidelity(self.outputs, outputs, self.names, self.samples)
+    def _assess(self, candidate: Session) -> Verdict | Refusal:
+        rehearsal = None if self.rehearsal is None else _compare(candidate, self.rehearsal)
+        if isinstance(rehearsal, Refusal):
+            return rehearsal
+        original, score = self.original_score, None
+        scorer = None if original is None else Scorer(original.task, self.samples, self.names)
+        try:
+            fidelity = _compare(candidate, self.reference, self.tell, scorer)
+            if isinstance(fidelity, Refusal):
+                return fidelity
+            if scorer is not None and original is not None:
+                score = score_candidate(scorer.facts(), original)
+        except OptionError as error:  # the original's outputs are those of the task, so the candidate's are not
+            return Refusal(reason=str(error))
+        return Verdict(fidelity=fidelity, rehearsal=rehearsal, score=score)
 
-    def _reproducible(self, stream: Iterator[Outputs | Refusal]) -> Iterator[Outputs | Refusal]:
-        kept = [index for index, name in enumerate(self._all_names()) if name in self.names]
-        for outputs in stream:
-            yield outputs if isinstance(outputs, Refusal) else tuple(outputs[index] for index in kept)
-
-    def _all_names(self) -> list[str]:
-        return [output.name for output in self.session.get_outputs()]
+    def _timed_batch(self) -> Feeds:
+        """Of texts, which are sorted by length, the middle batch."""
+        batches = self.samples.batches
+        return batches[0 if self.samples.generated else len(batches) // 2]
 
 
 def refusal_to_load(model: ir.Model) -> Refusal | None:
@@ -105,46 +155,68 @@ def refusal_to_load(model: ir.Model) -> Refusal | None:
     return None
 
 
-def appoint_judge(model: ir.Model, *, seed: int, threads: int = 0) -> Judge | Refusal:
-    """Run the original on inputs generated from its signature; a refusal says why nothing can be measured."""
+def appoint_judge(
+    model: ir.Model,
+    *,
+    seed: int = 0,
+    threads: int = 0,
+    material: Material | None = None,
+    tell: Progress = lambda words: None,
+) -> Judge | Refusal:
+    """Run the original; a refusal says why nothing can be measured.
+
+    Args:
+        model: the original.
+        seed: where made-up inputs start.
+        threads: threads given to each session.
+        material: the user's samples; None makes inputs up from the signature. Such inputs are tried besides the
+            user's too, for what a pass claims: see :class:`Judge`.
+        tell: told in a few words what is being done.
+
+    Raises:
+        OptionError: the model does not run on `material`, or its outputs are not those of the task.
+    """
     try:
         session = open_session(model, threads=threads, config=NO_SPINNING)
     except RuntimeRefusal as error:
         return Refusal(reason=str(error))
-    samples = generate_samples(model, seed=seed, probe=probe_session(session))
-    if isinstance(samples, Refusal):
-        return samples
-    outputs = run_samples(session, samples)
-    if isinstance(outputs, Refusal):
-        return outputs
-    names = [output.name for output in session.get_outputs()]
-    unstable = _unstable_outputs(session, samples, outputs, names)
-    if isinstance(unstable, Refusal):
-        return unstable
-    kept = [index for index, name in enumerate(names) if name not in unstable]
-    if not kept:
-        return Refusal(reason="every output differs when the original itself is run twice (it draws random numbers)")
+    rehearsal = _rehearse(model, session, seed)
+    if material is None:
+        return rehearsal if isinstance(rehearsal, Refusal) else Judge(reference=rehearsal, threads=threads, tell=tell)
+    reference = open_reference(session, material.samples)
+    scorer = None
+    if not isinstance(reference, Refusal):
+        scorer = Scorer(material.task, material.samples, reference.names) if material.task is not None else None
+        reference = keep_outputs(reference, _stream(session, reference, tell, scorer))
+    if isinstance(reference, Refusal):
+        raise OptionError(f"the data cannot be used: the model {reference.reason}")
     return Judge(
-        session=session,
-        samples=samples,
-        outputs=tuple(tuple(batch[index] for index in kept) for batch in outputs),
-        names=tuple(names[index] for index in kept),
-        left_out=tuple(name for name in names if name in unstable),
+        reference=reference,
+        rehearsal=None if isinstance(rehearsal, Refusal) else rehearsal,
+        original_score=score_original(scorer) if scorer is not None else None,
         threads=threads,
+        tell=tell,
     )
 
 
-def _unstable_outputs(
-    session: Session, samples: Samples, outputs: tuple[Outputs, ...], names: list[str]
-) -> frozenset[str] | Refusal:
-    """Outputs that change when the first batch is run once more."""
-    again = run_batch(session, samples.batches[0])
-    if isinstance(again, Refusal):
-        return again
-    one = Samples(batches=samples.batches[:1], generated=samples.generated, description=samples.description)
-    changed = set()
-    for index, name in enumerate(names):
-        figures = measure_fidelity([(outputs[0][index],)], [(again[index],)], (name,), one)
-        if isinstance(figures, Refusal) or not figures.is_bit_identical:
-            changed.add(name)
-    return frozenset(changed)
+def _rehearse(model: ir.Model, session: Session, seed: int) -> Reference | Refusal:
+    """Run the original on inputs made from its signature."""
+    samples = generate_samples(model, seed=seed, probe=probe_session(session))
+    opened = samples if isinstance(samples, Refusal) else open_reference(session, samples)
+    return opened if isinstance(opened, Refusal) else keep_outputs(opened, _stream(session, opened))
+
+
+def _compare(
+    candidate: Session, reference: Reference, tell: Progress | None = None, scorer: Scorer | None = None
+) -> Fidelity | Refusal:
+    return reference.compare(_stream(candidate, reference, tell, scorer))
+
+
+def _stream(
+    session: Session, reference: Reference, tell: Progress | None = None, scorer: Scorer | None = None
+) -> Iterator[Outputs | Refusal]:
+    """Run batch after batch; on the way say how far it is, and read what scoring needs."""
+    stream = reference.judged(stream_samples(session, reference.samples))
+    if tell is not None:
+        stream = told(stream, reference.samples, tell)
+    return stream if scorer is None else scorer.added(stream)

@@ -108,14 +108,18 @@ def role_by_name(axis: str) -> Role | None:
     return next((role for role, words in _ROLE_WORDS if any(word in name for word in words)), None)
 
 
-def choose_shape(spec: InputSpec, roles: Mapping[str, Role], plan: Plan) -> tuple[int, ...]:
-    """Size every axis of an input."""
-    return tuple(_size(axis, roles, plan) for axis in spec.axes)
+def choose_shape(
+    spec: InputSpec, roles: Mapping[str, Role], plan: Plan, known: Mapping[str, int] | None = None
+) -> tuple[int, ...]:
+    """Size every axis of an input; `known` sizes go before those of the plan."""
+    return tuple(_size(axis, roles, plan, known or {}) for axis in spec.axes)
 
 
-def _size(axis: int | str, roles: Mapping[str, Role], plan: Plan) -> int:
+def _size(axis: int | str, roles: Mapping[str, Role], plan: Plan, known: Mapping[str, int]) -> int:
     if isinstance(axis, int):
         return axis
+    if axis in known:
+        return known[axis]
     if axis in roles:
         return plan.size(roles[axis])
     try:

@@ -1,0 +1,1 @@
+"""Score models on labelled samples: one file a task."""

@@ -1,0 +1,105 @@
+"""Read labels as data files spell them: numbers, names, lists of either."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from compressor.errors import OptionError
+from compressor.evaluation.contract import Array
+from compressor.evaluation.tasks.contract import Labelling
+
+_SHOWN = 5
+
+
+def classes_of(labelling: Labelling) -> Array:
+    """Read one class a sample.
+
+    Raises:
+        OptionError: a label is no class.
+    """
+    values = zip(labelling.values, labelling.places, strict=True)
+    return np.array([class_of(value, place, labelling) for value, place in values], dtype=np.int64)
+
+
+def class_of(value: object, place: str, labelling: Labelling) -> int:
+    """Number a class given by name or number; the names of ``config.json`` go first."""
+    text = str(value).strip()
+    if text in labelling.names:
+        return labelling.names[text]
+    folded = [number for name, number in labelling.names.items() if name.casefold() == text.casefold()]
+    if len(folded) == 1:
+        return folded[0]
+    number = _whole(value)
+    if number is not None and number >= 0 and (not labelling.names or number < len(labelling.names)):
+        return number
+    raise OptionError(f"{place}: label {_short(value)} is {_not_known(labelling)}")
+
+
+def numbers_of(labelling: Labelling) -> Array:
+    """Read one finite number a sample.
+
+    Raises:
+        OptionError: a label is no number.
+    """
+    found = []
+    for value, place in zip(labelling.values, labelling.places, strict=True):
+        try:
+            number = float(value)  # type: ignore[arg-type]  # what is no number is caught
+        except (TypeError, ValueError, OverflowError):
+            number = float("nan")
+        if not np.isfinite(number):
+            raise OptionError(f"{place}: label {_short(value)} is not a number")
+        found.append(number)
+    return np.array(found)
+
+
+def list_of(value: object) -> Sequence[object]:
+    """Take a list as it is; read JSON, or cut a text at the first of ``|``, ``;`` and ``,`` that it has."""
+    if isinstance(value, np.ndarray):
+        return list(value.tolist())
+    if isinstance(value, list):
+        return value
+    text = "" if value is None else str(value).strip()
+    if text.startswith("["):
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, list):
+            return parsed
+    separator = next((sign for sign in "|;," if sign in text), None)
+    parts = text.split(separator) if separator else [text]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def words_of(value: object) -> Sequence[object]:
+    """Take a list as it is; cut a text at blanks."""
+    if isinstance(value, str) and not value.strip().startswith("["):
+        return re.split(r"\s+", value.strip()) if value.strip() else []
+    return list_of(value)
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, bool):
+        return int(value)
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what is no number is caught
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _not_known(labelling: Labelling) -> str:
+    if not labelling.names:
+        return "a name, and no config.json beside the model says which number it has; give numbers, or add config.json"
+    first = ", ".join(list(labelling.names)[:_SHOWN]) + (", ..." if len(labelling.names) > _SHOWN else "")
+    return f"none of the {len(labelling.names)} labels in {labelling.names_source} ({first})"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
