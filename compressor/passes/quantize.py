@@ -19,10 +19,11 @@ from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.matmul import DYNAMIC_QUANTIZE_OPSET
 from compressor.passes.quantization.options import Scheme, WeightType
+from compressor.passes.quantization.overrides import Override, parse_override, scheme_for, unused
 from compressor.passes.quantization.pairs import pair_up
 from compressor.passes.quantization.plan import Plan
 from compressor.passes.quantization.recognition import describe_quantization
-from compressor.passes.quantization.schemes import AnyDraft, draft_under, not_in_blocks, plan_draft
+from compressor.passes.quantization.schemes import AnyDraft, draft_under, other_than_asked, plan_draft
 from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
 from compressor.report import Skip
@@ -51,9 +52,11 @@ class QuantizeDynamic(Pass):
         exclude: globs; a weight stays float if its name, or that of an operator using it or of a module around that
             operator (where the exporter wrote it down), matches one.
         exclude_operators: a weight stays float if an operator of one of these types uses it.
+        overrides: schemes of single weights, ``GLOB=SCHEME`` each, with globs as in `exclude`, or ``GLOB=float``; the
+            first that matches a weight decides. ``--search`` writes them.
 
     Raises:
-        OptionError: `min_elements` is negative, or `block_size` no power of two from 16 on.
+        OptionError: `min_elements` is negative, `block_size` no power of two from 16 on, or an override is malformed.
     """
 
     name: ClassVar[str] = "quantize"
@@ -65,12 +68,15 @@ class QuantizeDynamic(Pass):
     min_elements: int = 4096
     exclude: tuple[str, ...] = ()
     exclude_operators: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_block_size(self.block_size):
             raise OptionError(f"block_size is {self.block_size}; it takes a power of two from {SMALLEST_BLOCK} on")
         if self.min_elements < 0:
             raise OptionError(f"min_elements is {self.min_elements}; it counts elements, so it takes 0 or more")
+        for text in self.overrides:
+            parse_override(text)
 
     @property
     def _exclusion(self) -> Exclusion:
@@ -86,14 +92,21 @@ class QuantizeDynamic(Pass):
             return PassResult(
                 model=model, skipped=(Skip(candidate="model", reason=reason, weight_bytes=_bytes(weights)),)
             )
-        plans, skipped = self._decide(weights)
+        plans, skipped = self.decide(weights)
         skipped += [self._skip_small(weight) for weight in floats if weight.elements < self.min_elements]
-        notes = filter(None, [self._note(plans), not_in_blocks(plans), _unmatched(self._exclusion.unmatched(floats))])
+        notes = [
+            self._note(plans),
+            other_than_asked(plans),
+            _unmatched(self._exclusion.unmatched(floats)),
+            _unused(unused(self.overrides, floats)),
+        ]
         counts = _apply(model, plans)
-        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note="; ".join(notes))
+        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note="; ".join(filter(None, notes)))
 
-    def _decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
-        drafts = [(weight, draft_under(self.scheme, weight, self.block_size, self._exclusion)) for weight in weights]
+    def decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
+        """Plan each weight, reading it once, or say why it stays float; the model stays as it is."""
+        overrides = [parse_override(text) for text in self.overrides]
+        drafts = [(weight, self._draft(weight, overrides)) for weight in weights]
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
             # numpy lets go of the interpreter while it works on a block, so threads do run side by side.
             decided = list(threads.map(self._read, (draft for _, draft in drafts)))
@@ -108,6 +121,10 @@ class QuantizeDynamic(Pass):
             reason = decision if isinstance(decision, str) else "is multiplied by another weight, which is quantized"
             skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
         return pair_up(plans), skipped
+
+    def _draft(self, weight: FloatWeight, overrides: Sequence[Override]) -> AnyDraft | str:
+        scheme = scheme_for(weight, overrides, self.scheme)
+        return scheme if isinstance(scheme, str) else draft_under(scheme, weight, self.block_size, self._exclusion)
 
     def _read(self, draft: AnyDraft | str) -> WeightPlan | str:
         return draft if isinstance(draft, str) else plan_draft(draft, self.weight_type)
@@ -132,6 +149,10 @@ class QuantizeDynamic(Pass):
 
 def _unmatched(entries: Sequence[str]) -> str:
     return f"nothing in this model is excluded by {', '.join(map(repr, entries))}" if entries else ""
+
+
+def _unused(overrides: Sequence[str]) -> str:
+    return f"no weight of this model matches {', '.join(map(repr, overrides))} of overrides" if overrides else ""
 
 
 def _bytes(weights: Iterable[FloatWeight]) -> int:
