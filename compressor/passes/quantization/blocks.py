@@ -32,7 +32,7 @@ _TINY = {ir.DataType.FLOAT: float(np.finfo(np.float32).tiny), ir.DataType.FLOAT1
 """Smallest scale of a type; under float16's normal range it has few digits, which the integers make up for."""
 
 _LARGEST_LOSS = {8: 1 / 8, 4: 1 / 2}
-"""Share of an output's values that may round to zero. Normal random numbers lose under 1 % and 14 %; a value that drowns
+"""Share of an output's values that may round to zero. Normal random numbers lose under 1 % and 14 %. A value that drowns
 its block takes 31 others with it in blocks of 32."""
 
 Piece = tuple[slice, slice, NDArray[np.float32]]
@@ -92,10 +92,12 @@ class Blocks:
     Attributes:
         scales: value of one step, ``[outputs, blocks]``, exact in the type they are stored in.
         zero_points: the integer that stands for zero, of the same shape; None where it is the middle for all.
+        ruined: outputs too many values of which round to zero.
     """
 
     scales: NDArray[np.float32]
     zero_points: NDArray[np.uint8] | None
+    ruined: int
 
 
 def as_matrix(view: View, outputs_axis: int) -> Matrix | None:
@@ -115,7 +117,7 @@ def as_matrix(view: View, outputs_axis: int) -> Matrix | None:
 def measure_blocks(
     tensor: ir.TensorProtocol, matrix: Matrix, form: BlockFormat, scale_type: ir.DataType
 ) -> Blocks | str:
-    """Read `tensor` once and choose the scale of each block, or say why blocks would not represent it."""
+    """Read `tensor` once and choose the scale of each block, or say why no blocks would represent it."""
     shape = (matrix.outputs, matrix.blocks(form.size))
     scales = np.empty(shape, np.float32)
     zero_points = np.full(shape, form.middle, np.uint8)
@@ -138,9 +140,7 @@ def measure_blocks(
     if peak < form.highest * _TINY[ir.DataType.FLOAT]:
         return "holds only zeros and denormal values"
     ruined = int(np.count_nonzero(lost > used * _LARGEST_LOSS[form.bits]))
-    if ruined:
-        return f"too many values in {ruined} of its {matrix.outputs} outputs would round to zero"
-    return Blocks(scales, zero_points if form.bits == 4 else None)
+    return Blocks(scales, zero_points if form.bits == 4 else None, ruined)
 
 
 def packed_blocks(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -44,10 +44,15 @@ class BlockDraft:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockPlan(WeightPlan):
-    """A weight that will be stored in blocks."""
+    """A weight that will be stored in blocks.
+
+    Attributes:
+        asked: the form of blocks asked for, where it would have ruined the weight; None where it is the form taken.
+    """
 
     draft: BlockDraft
     blocks: Blocks
+    asked: BlockFormat | None = None
 
     @property
     def weight(self) -> FloatWeight:
@@ -85,9 +90,32 @@ def is_block_size(size: int) -> bool:
 
 
 def plan_blocks(draft: BlockDraft) -> BlockPlan | str:
-    """Read the weight once and choose its scales, or say why blocks would not represent it."""
-    blocks = measure_blocks(draft.weight.tensor, draft.matrix, draft.form, draft.weight.dtype)
-    return blocks if isinstance(blocks, str) else BlockPlan(draft, blocks)
+    """Read the weight and choose its scales, or say why blocks would not represent it.
+
+    Where blocks of the form asked for ruin an output, smaller ones are tried, then wider integers.
+    """
+    reason = ""
+    for form in _forms(draft.form):
+        tried = replace(draft, form=form)
+        if _saved_bytes(tried) <= 0:
+            break
+        blocks = measure_blocks(draft.weight.tensor, draft.matrix, form, draft.weight.dtype)
+        if isinstance(blocks, str):
+            return blocks
+        if not blocks.ruined:
+            return BlockPlan(tried, blocks, draft.form if form != draft.form else None)
+        reason = f"too many values in {blocks.ruined} of its {draft.matrix.outputs} outputs would round to zero"
+    return reason
+
+
+def _forms(asked: BlockFormat) -> Iterator[BlockFormat]:
+    """What was asked for, then what keeps more of a weight with outliers, the smallest first."""
+    size = asked.size
+    while size >= SMALLEST_BLOCK:
+        yield BlockFormat(asked.bits, size)
+        size //= 2
+    if asked.bits < 8:
+        yield from _forms(BlockFormat(8, asked.size))
 
 
 def _block_size(inputs: int, wanted: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compressor.passes.quantization.blocks import BlockFormat
-from compressor.passes.quantization.blockwise import BlockDraft, draft_blocks, plan_blocks
+from compressor.passes.quantization.blockwise import BlockDraft, BlockPlan, draft_blocks, plan_blocks
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.half import HalfDraft, draft_half, plan_half
 from compressor.passes.quantization.options import Scheme, WeightType
@@ -45,11 +45,22 @@ def plan_draft(draft: AnyDraft, weight_type: WeightType) -> WeightPlan | str:
     return plan_weight(draft, weight_type)
 
 
-def not_in_blocks(plans: Sequence[WeightPlan]) -> str:
-    """Name the weights that are stored by channel although blocks were asked for; empty if there are none."""
-    found = [(plan.weight.name, plan.draft.instead_of_blocks) for plan in plans if isinstance(plan, Plan)]
-    shown = [f"{name} ({reason})" for name, reason in found if reason]
-    if not shown:
+def other_than_asked(plans: Sequence[WeightPlan]) -> str:
+    """Name the weights stored in another form of blocks than asked for, or in none; empty if there are none."""
+    by_channel, finer = [], []
+    for plan in plans:
+        if isinstance(plan, Plan) and plan.draft.instead_of_blocks:
+            by_channel.append(f"{plan.weight.name} ({plan.draft.instead_of_blocks})")
+        if isinstance(plan, BlockPlan) and plan.asked is not None:
+            finer.append(f"{plan.weight.name} ({plan.draft.form.bits} bits, blocks of {plan.draft.form.size})")
+    said = [
+        _listed("in 8 bits with a scale a channel instead of in blocks", by_channel),
+        _listed("in finer blocks, since values would have drowned in those asked for", finer),
+    ]
+    return "; ".join(filter(None, said))
+
+
+def _listed(said: str, names: Sequence[str]) -> str:
+    if not names:
         return ""
-    listed = ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
-    return f"in 8 bits with a scale a channel instead of in blocks: {listed}"
+    return f"{said}: {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
