@@ -69,6 +69,12 @@ def _gemm(use: Use) -> tuple[int, ...]:
     return (1 - use.index,) if turned else (use.index,)
 
 
+def _fused_product(use: Use) -> tuple[int, ...]:
+    rank, given = len(use.view.shape), use.node.attributes.get("transB")
+    turned = rank > 1 and given is not None and not given.is_ref() and bool(given.as_int())
+    return tuple(range(rank - 1)) if turned else _last(use)
+
+
 def _transposed_convolution(use: Use) -> tuple[int, ...]:
     """Output channels of ``[in, out / group, ...]``; a depth-wise kernel has its channels on the first axis."""
     return (1,) if use.view.shape[1] > 1 else (0,)
@@ -92,7 +98,12 @@ _OPERATORS: Mapping[tuple[str, str, int], Callable[[Use], tuple[int, ...]]] = {
     ("com.microsoft", "EmbedLayerNormalization", 3): _channels(0),
     ("com.microsoft", "EmbedLayerNormalization", 4): _channels(0),
     ("com.microsoft", "FusedConv", 1): _channels(0),
-    ("com.microsoft", "FusedMatMul", 1): _last,
+    ("com.microsoft", "FusedGemm", 0): _gemm,
+    ("com.microsoft", "FusedGemm", 1): _gemm,
+    ("com.microsoft", "FusedMatMul", 1): _fused_product,
+    ("", "DeformConv", 1): _channels(0),
+    ("", "GatherElements", 0): _channels(0),
+    ("", "GatherND", 0): _channels(0),
     ("", "Slice", 0): _rows,
     ("", "Split", 0): _rows,
     ("", "Squeeze", 0): _rows,

@@ -22,6 +22,7 @@ from compressor.passes.quantization.channels import (
 )
 from compressor.passes.quantization.decoded import DecodedWeight, match_float_operator
 from compressor.passes.quantization.edit import Edit
+from compressor.passes.quantization.einsum import match_einsum
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
@@ -39,8 +40,16 @@ LOWEST_OPSET = 7
 """First opset in which Mul broadcasts, which decoding needs."""
 
 _ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
-    Scheme.DYNAMIC: (match_matmul, match_gemm, match_gather, match_attention, match_lstm, match_float_operator),
-    Scheme.WEIGHT_ONLY: (match_gather, match_float_operator),
+    Scheme.DYNAMIC: (
+        match_matmul,
+        match_gemm,
+        match_gather,
+        match_attention,
+        match_lstm,
+        match_einsum,
+        match_float_operator,
+    ),
+    Scheme.WEIGHT_ONLY: (match_gather, match_einsum, match_float_operator),
 }
 """Ways to read a use, the first that fits wins."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from compressor.passes.quantization.options import Scheme, WeightType
@@ -17,6 +18,7 @@ from tests.passes.quantization.drawn import (
     uneven,
 )
 
+CONTRIB = '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>'
 GRAPHS: dict[str, tuple[str, dict[str, Array], dict[str, Array]]] = {
     "Conv": (
         "g (float[1, 8, 9, 9] x) => (float[1, 32, 7, 7] y) { y = Conv(x, w) }",
@@ -37,6 +39,23 @@ GRAPHS: dict[str, tuple[str, dict[str, Array], dict[str, Array]]] = {
         "g (float[5, 1, 16] x) => (float[5, 1, 1, 16] y) { y = GRU<hidden_size = 16>(x, w, r) }",
         {"w": 0.3 * normal(1, 48, 16), "r": 0.3 * normal(1, 48, 16, seed=2)},
         {"x": normal(5, 1, 16, seed=1)},
+    ),
+    "FusedMatMul": (
+        CONTRIB + "g (float[8, 32] x) => (float[8, 48] y) { y = com.microsoft.FusedMatMul<transB = 1>(x, w) }",
+        {"w": uneven(48, 32)},
+        {"x": normal(8, 32, seed=1)},
+    ),
+    "FusedGemm": (
+        CONTRIB + "g (float[8, 32] x) => (float[8, 48] y)"
+        '{ y = com.microsoft.FusedGemm<transB = 1, activation = "Relu">(x, w) }',
+        {"w": uneven(48, 32)},
+        {"x": normal(8, 32, seed=1)},
+    ),
+    "GatherND": (
+        "g (float[32] x) => (float[2, 32] y)"
+        "{ i = Constant<value = int64[2, 1] {3, 7}>() h = GatherND(w, i) y = Add(h, x) }",
+        {"w": uneven(100, 32)},
+        {"x": np.zeros(32, np.float32)},
     ),
     "MatMul of slices": (
         "g (float[8, 32] x) => (float[8, 16] y)"
