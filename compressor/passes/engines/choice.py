@@ -46,12 +46,13 @@ _PRODUCTS = frozenset(("MatMul", "Gemm", "Gather"))
 
 
 def fuse_more(
-    model: ir.Model, own: PassResult, rules: Pass, engines: Sequence[str]
+    model: ir.Model, own: PassResult, rules: Pass, engines: Sequence[str], allowed: frozenset[str] = CPU_OPERATORS
 ) -> tuple[PassResult | None, tuple[Skip, ...]]:
     """Let `engines` fuse a copy of `model`, then `rules` what they leave; give the result with most attention fused.
 
-    Nothing is asked where the rules alone, whose result is `own`, left no attention. The second value says why an
-    engine that was asked did not help.
+    Nothing is asked where the rules alone, whose result is `own`, left no attention. What the rules make of an engine's
+    result may hold the `allowed` operators of `com.microsoft` only. The second value says why an engine that was asked
+    did not help.
     """
     unfused = {place_of(node) for node in own.model.graph.all_nodes() if node.op_type == "Softmax"}
     if unfused.isdisjoint(skip.candidate for skip in own.skipped):
@@ -62,7 +63,7 @@ def fuse_more(
     for name in engines:
         try:
             result = rules.run(ENGINES[name](model, heads, width))
-            _check(model, own.model, result.model)
+            _check(model, own.model, result.model, allowed)
         except EngineRefusal as refusal:
             refusals.append(Skip(candidate=f"engine {name}", reason=str(refusal)))
             continue
@@ -94,12 +95,12 @@ def _attention_count(model: ir.Model) -> int:
     return sum(node.op_type in ATTENTION_OPERATORS for node in model.graph.all_nodes())
 
 
-def _check(model: ir.Model, own: ir.Model, result: ir.Model) -> None:
+def _check(model: ir.Model, own: ir.Model, result: ir.Model, allowed: frozenset[str]) -> None:
     """Refuse results that cost more than they save."""
     before = {node.op_type for node in model.graph.all_nodes() if node.domain == CONTRIB}
-    added = {node.op_type for node in result.graph.all_nodes() if node.domain == CONTRIB} - before - CPU_OPERATORS
+    added = {node.op_type for node in result.graph.all_nodes() if node.domain == CONTRIB} - before - allowed
     if added:
-        raise EngineRefusal(f"uses operators the CPU provider may lack: {', '.join(sorted(added))}")
+        raise EngineRefusal(f"uses operators the result may not hold: {', '.join(sorted(added))}")
     for mine, theirs in ((model.graph.inputs, result.graph.inputs), (model.graph.outputs, result.graph.outputs)):
         if [(v.name, v.type, v.shape) for v in mine] != [(v.name, v.type, v.shape) for v in theirs]:
             raise EngineRefusal("changes the model's inputs or outputs")

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.match import STANDARD_DOMAINS
 from compressor.passes.fusions.shape_facts import Facts, infer, learn_node, nodes_of
+from compressor.passes.fusions.target import Target, lack_of
 from compressor.report import Skip
 
 CONTRIB = "com.microsoft"
@@ -24,13 +25,15 @@ class GraphEdit:
     Attributes:
         graph: the main graph.
         opset: the version of the standard operators.
+        target: whose operators may be put in.
         facts: shapes, types and contents of all values, those of inserted nodes included.
         counts: what was done, by name.
         skipped: what was not, and why.
     """
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, target: Target = Target.ORT) -> None:
         self.graph = model.graph
+        self.target = target
         imports = model.graph.opset_imports
         self.opset = next((imports[domain] for domain in STANDARD_DOMAINS if domain in imports), 0)
         self.facts: Facts = infer(model.graph, self.opset)
@@ -125,6 +128,10 @@ class GraphEdit:
     def skip(self, candidate: str, reason: str) -> None:
         """Note a candidate that was left alone."""
         self.skipped.append(Skip(candidate=candidate, reason=reason))
+
+    def lack_of(self, op_type: str) -> str:
+        """Why a fused operator has to stay out that only the standard offers this target; empty where it can go in."""
+        return lack_of(op_type, self.opset) if self.target is Target.STANDARD else ""
 
     def new_name(self, wanted: str) -> str:
         """A value name nobody in the model uses, inner graphs included."""

@@ -52,6 +52,9 @@ def fuse(edit: GraphEdit) -> None:
                     place_of(softmax), "the Softmax lies between two products, but not as in any attention known here"
                 )
             continue
+        if lack := edit.lack_of("Attention"):
+            edit.skip(place_of(softmax), lack)
+            continue
         attention_form.replace(edit, biases, found)
         edit.counts["attention_fused"] += 1
 
