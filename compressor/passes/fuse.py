@@ -13,21 +13,31 @@ from compressor.errors import OptionError
 from compressor.passes.contract import Claim, Pass, PassResult
 from compressor.passes.deduplicate import merge_equal
 from compressor.passes.fusions import (
+    attention_cache,
     gelu,
+    grouped_queries,
     layer_normalization,
     multi_head_attention,
     plain_shapes,
+    rotary_embedding,
     skip_layer_normalization,
 )
 from compressor.passes.fusions.graph_edit import CONTRIB, SMALL_CONSTANT, GraphEdit
+from compressor.passes.fusions.standard.lowering import lower
+from compressor.passes.fusions.standard.raising import fuse_raised
+from compressor.passes.fusions.target import Target
 
 KINDS = (
-    "attention", "gelu", "bias_gelu", "layer_normalization", "skip_layer_normalization", "skip_rms_normalization"
+    "rotary_embedding", "attention", "grouped_queries", "attention_cache", "gelu", "bias_gelu", "layer_normalization",
+    "skip_layer_normalization", "skip_rms_normalization",
 )  # fmt: skip
 """What can be fused, and left out by name."""
 
 SLOW_KINDS = frozenset({"bias_gelu", "skip_layer_normalization"})
 """Left out by default: their kernels are slower than what ONNX Runtime makes of the parts (decisions 11 and 12)."""
+
+RUNTIME_KINDS = frozenset({"bias_gelu", "skip_layer_normalization", "skip_rms_normalization"})
+"""Kinds that the standard has no operator for."""
 
 MOST_ROUNDS = 8
 """Rounds of simplification at most; two do for nearly every export."""
@@ -44,6 +54,7 @@ class FuseTransformer(Pass):
         without: kinds (see `KINDS`) to leave as they are; by default those that cost speed (see `SLOW_KINDS`).
         engines: other people's optimizers (see `ENGINES`) to ask for attention that the rules
             here leave; all of them, since their results are held to the same claim.
+        target: whose operators the result may hold; those of ONNX Runtime too, since they work at every opset.
     """
 
     name: ClassVar[str] = "fuse"
@@ -51,6 +62,7 @@ class FuseTransformer(Pass):
 
     without: frozenset[str] = SLOW_KINDS
     engines: tuple[str, ...] = ENGINES
+    target: Target = Target.ORT
 
     def __post_init__(self) -> None:
         """Refuse what is not there.
@@ -64,13 +76,24 @@ class FuseTransformer(Pass):
 
     def run(self, model: ir.Model) -> PassResult:
         """Fuse everything the rules here can, in one walk per kind of operator."""
+        if self.target is Target.ORT:
+            return self._fuse(model)
+        return fuse_raised(model, replace(self, without=self.without | RUNTIME_KINDS)._fuse)
+
+    def _fuse(self, model: ir.Model) -> PassResult:
         # First, so that nodes which differ in nothing but which copy they read look alike.
         merged = merge_equal(model, at_most=SMALL_CONSTANT)
-        edit = GraphEdit(model)
+        edit = GraphEdit(model, self.target)
         edit.counts.update(merged)
         plain_shapes.simplify(edit)
+        if "rotary_embedding" not in self.without:  # before attention, which looks for what it leaves
+            rotary_embedding.fuse(edit)
         if "attention" not in self.without:
             multi_head_attention.fuse(edit)
+        if "grouped_queries" not in self.without:
+            grouped_queries.fuse(edit)
+        if "attention_cache" not in self.without:
+            attention_cache.fuse(edit)
         if "gelu" not in self.without:
             gelu.fuse(edit)
         if "bias_gelu" not in self.without:
@@ -83,6 +106,8 @@ class FuseTransformer(Pass):
         if "layer_normalization" not in self.without:
             layer_normalization.fuse(edit, with_skip=skips)
         skip_layer_normalization.fuse(edit, skips)
+        if self.target is Target.STANDARD:
+            edit.skipped += lower(edit)[1]
         edit.counts.update(_settle(model))
         if any(node.domain == CONTRIB for node in model.graph.all_nodes()):
             model.graph.opset_imports.setdefault(CONTRIB, 1)
@@ -95,9 +120,10 @@ class FuseTransformer(Pass):
         """
         own = self.run(model.clone())
         if "attention" not in self.without and self.engines:
-            from compressor.passes.engines.choice import fuse_more
+            from compressor.passes.engines.choice import CPU_OPERATORS, fuse_more
 
-            better, refusals = fuse_more(model, own, self, self.engines)
+            allowed = CPU_OPERATORS if self.target is Target.ORT else frozenset[str]()
+            better, refusals = fuse_more(model, own, self, self.engines, allowed)
             if better is not None:
                 yield better
             own = replace(own, skipped=own.skipped + refusals)
