@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compressor.budget import Budget
     from compressor.errors import CompressorError, ModelError, OptionError, OutputError
+    from compressor.evaluation.settings import Evaluation
     from compressor.pipeline import compress, compress_together
     from compressor.recipe import Recipe
     from compressor.report import Report, SetReport
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "compressor.budget",
     "CompressorError": "compressor.errors",
+    "Evaluation": "compressor.evaluation.settings",
     "ModelError": "compressor.errors",
     "OptionError": "compressor.errors",
     "OutputError": "compressor.errors",
@@ -29,6 +31,7 @@ _HOMES = {
 __all__ = [
     "Budget",
     "CompressorError",
+    "Evaluation",
     "ModelError",
     "OptionError",
     "OutputError",

@@ -15,7 +15,7 @@ from compressor.evaluation.contract import Refusal
 from compressor.model.size import measure
 from compressor.passes.contract import Calibration, Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
-from compressor.report import Outcome, OutputFidelity, Size, Step
+from compressor.report import Fidelity, Outcome, OutputFidelity, Size, Step
 
 if TYPE_CHECKING:
     from compressor.evaluation.judge import Judge, Verdict
@@ -154,6 +154,7 @@ class Chain:
             fidelity=verdict.fidelity,
             latency=verdict.latency,
             original_latency=verdict.original_latency,
+            score=verdict.score,
         )
         self.steps.append(figures)
 
@@ -189,25 +190,31 @@ def tolerance_for(original: Size) -> float:
 
 
 def _broken_claim(claim: Claim, before: Verdict | None, after: Verdict, tolerance: float) -> str:
-    """What a pass promised and did not keep, measured against the original; empty where it kept its word.
+    """What a pass promised and did not keep, on the user's inputs or on those made up; empty where it kept its word."""
+    pairs = (
+        (None if before is None else before.fidelity, after.fidelity),
+        (None if before is None else before.rehearsal, after.rehearsal),
+    )
+    broken = (_broken_on(claim, earlier, later, tolerance) for earlier, later in pairs if later is not None)
+    return next(filter(None, broken), "")
+
+
+def _broken_on(claim: Claim, before: Fidelity | None, after: Fidelity, tolerance: float) -> str:
+    """Hold a pass to its claim on one set of inputs, against the original.
 
     After a lossy pass the original's outputs are no longer there to be met. Then an exact pass must leave every figure
     as it was. An equivalent one may not do more harm than the lossy pass did: another rounding of an activation can
     move it into the next step of its int8 scale, which is as much as quantization itself can move it.
     """
-    is_first_change = before is None or before.fidelity.is_bit_identical
     if claim is Claim.EXACT:
-        kept = (
-            after.fidelity.is_bit_identical
-            if is_first_change
-            else before is not None and after.fidelity == before.fidelity
-        )
+        is_first_change = before is None or before.is_bit_identical
+        kept = after.is_bit_identical if is_first_change else after == before
         return "" if kept else _difference("outputs that are the same to the last bit", after)
     if claim is Claim.LOSSY:
         return ""
-    earlier = 0.0 if before is None else max(map(_distance, before.fidelity.outputs), default=0.0)
+    earlier = 0.0 if before is None else max(map(_distance, before.outputs), default=0.0)
     allowed = tolerance if earlier <= tolerance else 2 * earlier
-    if max(map(_distance, after.fidelity.outputs), default=0.0) <= allowed:
+    if max(map(_distance, after.outputs), default=0.0) <= allowed:
         return ""
     return _difference(f"a relative difference of at most {allowed:.1e}", after)
 
@@ -219,7 +226,7 @@ def _distance(output: OutputFidelity) -> float:
     return 0.0 if output.bit_identical else 1 - (output.top1_agreement or 0.0)
 
 
-def _difference(promised: str, after: Verdict) -> str:
-    worst = max(after.fidelity.outputs, key=lambda output: (_distance(output), not output.bit_identical))
+def _difference(promised: str, after: Fidelity) -> str:
+    worst = max(after.outputs, key=lambda output: (_distance(output), not output.bit_identical))
     found = f"by {worst.max_rel:.1e}" if worst.max_rel is not None else f"in {_distance(worst):.1e} of its entries"
     return f"it promises {promised}, output {worst.name!r} differs {found}"

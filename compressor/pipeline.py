@@ -17,6 +17,7 @@ from compressor.chain import Chain, Progress
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.host import describe_host
+from compressor.evaluation.settings import Evaluation
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import check_output, save
@@ -38,8 +39,7 @@ def compress(
     keep: bool = False,
     force: bool = False,
     verify: bool = True,
-    seed: int = 0,
-    threads: int = 0,
+    evaluation: Evaluation | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Compress the model at `path` and say what it cost.
@@ -52,17 +52,17 @@ def compress(
         keep: write the result all the same.
         force: replace an existing `out`.
         verify: run original and result after every pass; without it nothing is known of accuracy.
-        seed: where the generated inputs start.
-        threads: threads given to ONNX Runtime; 0 lets it choose.
+        evaluation: the inputs and labels to judge on; None makes inputs up from the model's signature.
         progress: told in a few words what is being done.
 
     Raises:
         ModelError: the file, or data it points to, is missing, malformed or unsafe.
-        OptionError: the budget holds limits that `verify` would have to check.
+        OptionError: the budget holds limits that `verify` would have to check, or the data of `evaluation` cannot be
+            read or does not fit the model.
         OutputError: `out` cannot be written, or exists and `force` is not set.
     """
+    settings = _settings(recipe, verify, evaluation, progress)
     limits = _checkable(budget, verify)
-    settings = _Settings(recipe or Recipe.default(), verify, seed, threads, progress or (lambda words: None))
     target = Path(out) if out is not None else None
     settings.tell("reading the model")
     model = load(path)
@@ -87,8 +87,7 @@ def compress_together(
     keep: bool = False,
     force: bool = False,
     verify: bool = True,
-    seed: int = 0,
-    threads: int = 0,
+    evaluation: Evaluation | None = None,
     progress: Progress | None = None,
 ) -> SetReport:
     """Compress models that belong together (encoder, decoder, decoder with past) into one folder.
@@ -99,17 +98,20 @@ def compress_together(
     Args:
         paths: the ``.onnx`` files.
         out: the folder for the results; it is made where it is missing, the folders above it are not.
-        recipe, keep, force, verify, seed, threads, progress: as for :func:`compress`.
+        recipe, keep, force, verify, progress: as for :func:`compress`.
         budget: each model is held to its quality limits, the whole set to its size.
+        evaluation: as for :func:`compress`, but without data, which fits one model at a time.
 
     Raises:
         ModelError: one of the files is missing, malformed or unsafe; then nothing is written.
         OptionError: no file is given, or two have the same name, which some file systems find in other case too; or
-            as for :func:`compress`.
+            data is given; or as for :func:`compress`.
         OutputError: a result cannot be written, or exists and `force` is not set.
     """
+    settings = _settings(recipe, verify, evaluation, progress)
+    if settings.evaluation.data is not None:
+        raise OptionError("data fits one model at a time; compress the models one by one, or leave out --data")
     limits = _checkable(budget, verify)
-    settings = _Settings(recipe or Recipe.default(), verify, seed, threads, progress or (lambda words: None))
     targets = _targets([Path(path) for path in paths], Path(out))
     sources = {target: load(path) for target, path in targets.items()}
     check_together(sources, overwrite=force)
@@ -151,6 +153,8 @@ def _figures_of(report: Report) -> Figures:
         original_bytes=report.original.total_bytes,
         fidelity=last.fidelity if last else None,
         speedup=last.speedup if last else None,
+        score=last.score if last else None,
+        original_score=report.original_score,
     )
 
 
@@ -173,16 +177,24 @@ class _Settings:
 
     recipe: Recipe
     verify: bool
-    seed: int
-    threads: int
+    evaluation: Evaluation
     tell: Progress
+
+
+def _settings(
+    recipe: Recipe | None, verify: bool, evaluation: Evaluation | None, progress: Progress | None
+) -> _Settings:
+    chosen = evaluation or Evaluation()
+    if chosen.data is not None and not verify:
+        raise OptionError("data is only of use where models are run; leave out --no-verify or --data")
+    return _Settings(recipe or Recipe.default(), verify, chosen, progress or (lambda words: None))
 
 
 def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, Report]:
     """Take `model` through the recipe; nothing is written."""
     started = time.perf_counter()
     warnings = list(facts.warnings) if (facts := carried(model)) else []
-    judge = _find_judge(model, settings, warnings)
+    judge = _find_judge(model, source, settings, warnings)
     must_load = settings.verify and judge is None and _loads(model)
     chain = Chain(model=model, judge=judge, must_load=must_load, tell=settings.tell)
     # The source's files may hold more than the model needs, and that is what they weigh.
@@ -194,8 +206,10 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
         output=None,
         original=original,
         steps=tuple(chain.steps),
-        host=describe_host(settings.threads),
+        host=describe_host(settings.evaluation.threads),
         warnings=tuple(warnings),
+        samples=judge.samples.description if judge is not None else "",
+        original_score=judge.original_score.summary if judge is not None and judge.original_score is not None else None,
         seconds=time.perf_counter() - started,
     )
     return chain.model, report
@@ -208,14 +222,20 @@ def _loads(model: ir.Model) -> bool:
     return refusal_to_load(model) is None
 
 
-def _find_judge(model: ir.Model, settings: _Settings, warnings: list[str]) -> Judge | None:
+def _find_judge(model: ir.Model, source: Path, settings: _Settings, warnings: list[str]) -> Judge | None:
     if not settings.verify:
         warnings.append("nothing was run, so accuracy is unknown (--no-verify)")
         return None
     from compressor.evaluation.judge import appoint_judge  # what runs models is imported where one is run
 
+    chosen, material = settings.evaluation, None
+    if chosen.data is not None:
+        from compressor.evaluation.data.read import read_material
+
+        settings.tell("reading the data")
+        material = read_material(model, source, chosen.data, chosen)
     settings.tell("running the original")
-    judge = appoint_judge(model, seed=settings.seed, threads=settings.threads)
+    judge = appoint_judge(model, seed=chosen.seed, threads=chosen.threads, material=material, tell=settings.tell)
     if isinstance(judge, Refusal):
         warnings.append(f"accuracy is unknown, nothing could be measured: {judge.reason}")
         return None

@@ -216,6 +216,7 @@ class Step:
         fidelity: the model after the step against the original; None where nothing was run.
         latency: the model after the step; None where nothing was timed.
         original_latency: the original, timed in turns with it.
+        score: how well the model after the step does its task; None without labels.
         seconds: time of the pass itself, without measuring.
     """
 
@@ -228,6 +229,7 @@ class Step:
     fidelity: Fidelity | None = None
     latency: Latency | None = None
     original_latency: Latency | None = None
+    score: TaskScore | None = None
     seconds: float = 0.0
 
     @property
@@ -288,6 +290,8 @@ class Report:
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
         broken_limits: a sentence for each limit of the user's budget that the result breaks.
+        samples: what the models were run on; empty where nothing was.
+        original_score: how well the source does its task; None without labels.
         seconds: wall time of the whole run.
     """
 
@@ -298,6 +302,8 @@ class Report:
     host: Host
     warnings: tuple[str, ...] = ()
     broken_limits: tuple[str, ...] = ()
+    samples: str = ""
+    original_score: TaskScore | None = None
     seconds: float = 0.0
 
     @property

@@ -15,8 +15,8 @@ import compressor
 
 ROOT = Path(__file__).parent.parent
 NAMES = [
-    "Budget", "CompressorError", "ModelError", "OptionError", "OutputError", "Recipe", "Report", "SetReport",
-    "__version__", "compress", "compress_together",
+    "Budget", "CompressorError", "Evaluation", "ModelError", "OptionError", "OutputError", "Recipe", "Report",
+    "SetReport", "__version__", "compress", "compress_together",
 ]  # fmt: skip
 
 
