@@ -41,7 +41,7 @@ class AttentionBiases:
             return None
         total = None
         for term in terms:
-            value = self._once((before.graph, term), lambda t=term: self._term(t, before))
+            value = self._once((before.graph, term, extent[1]), lambda t=term: self._term(t, extent[1], before))
             total = (
                 value
                 if total is None
@@ -55,11 +55,10 @@ class AttentionBiases:
             self._made[key] = make()  # type: ignore[operator]  # a function without arguments
         return self._made[key]
 
-    def _term(self, term: Bias, before: ir.Node) -> ir.Value:
+    def _term(self, term: Bias, heads: Size, before: ir.Node) -> ir.Value:
         value = term.value
-        if _needs_view(self.edit, term):
-            assert term.view is not None
-            value = self._new("Reshape", [value, term.view], before, f"{value.name}_view")
+        if _has_batch_and_heads_in_one(self.edit, term):
+            value = self._once((before.graph, "apart", value, heads), lambda: self._apart(value, heads, before))
         if term.fill is not None:
             dtype = self.edit.facts.dtype(before.inputs[0]) or ir.DataType.FLOAT
             masked, free = self._fill(term, dtype), self._number(0.0, dtype)
@@ -69,6 +68,16 @@ class AttentionBiases:
             return value
         dtype = self.edit.facts.dtype(value) or ir.DataType.FLOAT
         return self._new("Mul", [value, self._number(term.factor, dtype)], before, f"{value.name}_scaled")
+
+    def _apart(self, value: ir.Value, heads: Size, before: ir.Node) -> ir.Value:
+        """Give batch and heads, the first of three axes, an axis each."""
+        assert heads.number is not None
+        name = f"{value.name}_apart"
+        if self.edit.opset >= 13:
+            four = self._new("Unsqueeze", [value, self.edit.integers([0])], before, name)
+        else:
+            four = self._new("Unsqueeze", [value], before, name, axes=[0])
+        return self._new("Reshape", [four, self.edit.integers([-1, heads.number, 0, 0])], before, name)
 
     def _fill(self, term: Bias, dtype: ir.DataType) -> ir.Value:
         """The number to add: minus infinity, or else the lowest finite number, which swallows the score.
@@ -112,7 +121,9 @@ class AttentionBiases:
         shape = self._new("Shape", [value], before, f"{value.name}_shape")
         return self._new("Gather", [shape, self.edit.integers([axis])], before, f"{value.name}_length", axis=0)
 
-    def _new(self, op_type: str, inputs: Sequence[ir.Value], before: ir.Node, name: str, **attributes: int) -> ir.Value:
+    def _new(
+        self, op_type: str, inputs: Sequence[ir.Value], before: ir.Node, name: str, **attributes: int | list[int]
+    ) -> ir.Value:
         return self.edit.insert(before, op_type, inputs, attributes=attributes, name=name).outputs[0]
 
 
@@ -123,24 +134,18 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
         NotFusable: it does not, or nothing proves that it does.
     """
     shape = edit.facts.shape(term.value)
-    if _needs_view(edit, term):
-        content = edit.facts[term.view].content
-        if content is not None and content[1:] == extent[1:] and shape == (extent[0] * extent[1], *extent[2:]):
-            return
     if shape is None or len(shape) > term.rank:
         raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
-    # Scores of three axes have batch and heads in one, which lines up with neither.
-    wanted = extent if term.rank == 4 else (ONE, ONE, *extent[2:])
+    wanted = extent if term.rank == 4 else (ONE, extent[0] * extent[1], *extent[2:])
     padded = (*(ONE,) * (4 - len(shape)), *shape)
     if any(size not in (ONE, fit) for size, fit in zip(padded, wanted, strict=True)):
         sizes = " x ".join(map(str, shape))
         raise NotFusable(f"'{term.value.name}' ({sizes}) does not fit scores of {' x '.join(map(str, extent))}")
 
 
-def _needs_view(edit: GraphEdit, term: Bias) -> bool:
-    """The term has batch and heads in one axis."""
+def _has_batch_and_heads_in_one(edit: GraphEdit, term: Bias) -> bool:
     shape = edit.facts.shape(term.value)
-    return term.rank == 3 and term.view is not None and shape is not None and len(shape) == 3 and shape[0] != ONE
+    return term.rank == 3 and shape is not None and len(shape) == 3 and shape[0] != ONE
 
 
 def can_mask_whole_rows(terms: Sequence[Bias]) -> bool:

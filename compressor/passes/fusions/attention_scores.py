@@ -29,7 +29,6 @@ class Bias:
         fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`.
         fills_where: the truth value of the condition at which the scores are replaced.
         rank: the number of axes of the scores it is added to.
-        view: the shape that brings it into four axes, where the scores have three when it is added.
     """
 
     value: ir.Value
@@ -37,7 +36,6 @@ class Bias:
     fill: float | None = None
     fills_where: bool = True
     rank: int = 4
-    view: ir.Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +165,7 @@ def _viewed(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
     before, after = facts.shape(tensor), facts.shape(node.outputs[0])
     if tensor is None or before is None or after is None or before[-2:] != after[-2:]:
         return None
-    inner = _scores(facts, tensor, depth - 1)
-    if not isinstance(inner, Scores) or (len(before), len(after)) != (3, 4):
-        return inner
-    view = node.inputs[1] if node.op_type == "Reshape" else None
-    return replace(inner, biases=tuple(replace(bias, view=view) for bias in inner.biases))
+    return _scores(facts, tensor, depth - 1)
 
 
 def _through_other(facts: Facts, node: ir.Node, depth: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -68,16 +69,28 @@ class Size:
         return _collect(quotient)
 
     def __floordiv__(self, other: Size) -> Size:
-        """The quotient rounded down; where that is not a polynomial, a size named after the formula."""
-        if self.number is not None and other.number:
-            return Size.of(self.number // other.number)
-        return self.divided_by(other) or Size.of(f"(({self})//({other}))")
+        """The quotient rounded down; where that is not a polynomial, a size named after the formula.
+
+        Equal formulas get equal names: whole multiples are taken out, and a quotient of a quotient is made one.
+        """
+        exact, by = self.divided_by(other), other.number
+        if exact is not None or not by or by < 0:
+            return exact or Size.of(f"(({self})//({other}))")
+        whole = _collect([(names, factor // by) for names, factor in self.terms if not names or factor % by == 0])
+        rest = self - whole * other
+        if rest.number is not None:
+            return whole + Size.of(rest.number // by)
+        inner = _QUOTIENT.fullmatch(str(rest)) if len(rest.terms) == 1 else None
+        if inner is not None:
+            return whole + Size.of(f"(({inner[1]})//({int(inner[2]) * by}))")
+        return whole + Size.of(f"(({rest})//({by}))")
 
     def __str__(self) -> str:
         return " + ".join("*".join([str(c), *m] if c != 1 or not m else m) for m, c in self.terms) or "0"
 
 
 ONE = Size.of(1)
+_QUOTIENT = re.compile(r"\(\((.+)\)//\((\d+)\)\)")
 MAX_TERMS = 16
 """Sums longer than this are not sizes of axes; they are cut off so that hostile graphs stay cheap."""
 

@@ -47,16 +47,9 @@ def _slid(node: ir.Node, sizes: Sequence[Size], window: Sequence[int | None]) ->
             result.append(fresh_size(node, axis + 2))
             continue
         room = size + Size.of(pads[axis] + pads[axis + spatial] - dilations[axis] * (width - 1) - 1)
-        result.append(_steps(room, strides[axis]) + ONE)
+        count = room // Size.of(strides[axis]) + ONE
+        result.append(count if count.is_size else Size.of(f"({count})"))
     return result
-
-
-def _steps(room: Size, stride: int) -> Size:
-    """`room` by `stride`, rounded down."""
-    if room.number is not None or (stride == 1 and (room + ONE).is_never_negative):
-        return room // Size.of(stride)
-    # Minus one, so that the size of the axis, which is one more, is a plain name and never negative.
-    return Size.of(f"({room // Size.of(stride)}+1)") - ONE
 
 
 def pad(facts: Facts, node: ir.Node, opset: int) -> Sequence[Fact]:

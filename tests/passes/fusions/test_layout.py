@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -49,6 +51,16 @@ def test_sizes_calculate_as_numbers_do(left: Size, right: Size, run: dict[str, i
         assert a >= 0
     if left == right:
         assert a == b
+
+
+@given(st.integers(-20, 20), st.integers(0, 9), st.integers(1, 7), st.integers(-4, 4), st.integers(1, 7))
+def test_a_quotient_of_a_quotient_is_rounded_down_twice(
+    constant: int, factor: int, by: int, more: int, further: int
+) -> None:
+    found = ((Size.of(constant) + Size.of(factor) * Size.of("s")) // Size.of(by) + Size.of(more)) // Size.of(further)
+    for s in (1, 5, 12, 33):
+        value = sum(c * math.prod(eval(name, {"s": s}) for name in names) for names, c in found.terms)
+        assert value == ((constant + factor * s) // by + more) // further
 
 
 def test_names_of_sums_and_products_are_read() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from compressor.passes.fuse import FuseTransformer
 from tests.passes.fusions.fusing import Array, assert_left_alone, draw, fuse, normal, operators, reasons, run
 
 HEADS, SIZE, WIDTH = 2, 4, 8
@@ -221,6 +222,30 @@ def test_fuses_attention_with_time_first_and_batch_and_heads_in_one_axis() -> No
     assert operators(result.model)["MultiHeadAttention"] == 1
     node = next(node for node in result.model.graph if node.op_type == "MultiHeadAttention")
     assert node.attributes["num_heads"].as_int() == HEADS
+
+
+ALIBI = {
+    "per key": ("float[B, 2, 1, S] alibi", "back = Concat <axis=0> (minus, i1, length) ", (3, 2, 1, 5)),
+    "per query and key": ("float[B, 2, S, S] alibi", "back = Concat <axis=0> (minus, length, length) ", (3, 2, 5, 5)),
+}
+
+
+@pytest.mark.parametrize(("bias", "shape_of_bias", "shape"), ALIBI.values(), ids=ALIBI)
+def test_fuses_a_bias_with_batch_and_heads_in_one_axis(bias: str, shape_of_bias: str, shape: tuple[int, ...]) -> None:
+    made = f"length = Gather <axis=0> (d, i0) {shape_of_bias}flat = Reshape(alibi, back) sb = Add(s, flat) "
+    body = TIME_FIRST.replace("p = Softmax <axis=-1> (s)", f"{made}p = Softmax <axis=2> (sb)")
+    result = fuse(graph(body, inputs=f"float[B, S, 8] x, {bias}"), {"x": normal(3, 5, 8), "alibi": normal(*shape)})
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    assert operators(result.model)["Softmax"] == 0
+
+
+def test_leaves_a_bias_for_heads_before_batch_alone() -> None:
+    made = "turned = Transpose <perm=[1, 0, 2, 3]> (alibi) flat = Reshape(turned, wide3) sb = Add(s, flat) "
+    body = TIME_FIRST.replace("p = Softmax <axis=-1> (s)", f"{made}p = Softmax <axis=2> (sb)")
+    inputs = "float[3, 5, 8] x, float[2, 2, 1, 5] alibi"
+    model = graph(body, "float[3, 5, 8] y", inputs, weights={"wide3": np.asarray([4, 1, 5])})
+    result = FuseTransformer().run(model)  # batches of 3 and 2: it cannot run
+    assert reasons(result) == ["'flat' (4 x 1 x 5) does not fit scores of 3 x 2 x 5 x 5"]
 
 
 def test_fuses_a_single_head_without_any_split() -> None:
