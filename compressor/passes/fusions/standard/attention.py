@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.graph_edit import GraphEdit
 from compressor.passes.fusions.match import float_attribute, int_attribute
+from compressor.passes.fusions.standard.masks import without_lowest
 from compressor.passes.fusions.standard.operands import NotLowerable, check_opset, check_unread, inputs_of, is_read
 
 
@@ -43,7 +44,8 @@ def lower(edit: GraphEdit, node: ir.Node) -> None:
     heads = attributes["q_num_heads"]
     if has_heads:
         query = _in_heads(edit, node, query, int(heads))
-    inputs = [query, key, value, given.mask, *given.past]
+    mask = None if given.mask is None else without_lowest(edit, node, given.mask)
+    inputs = [query, key, value, mask, *given.past]
     while inputs[-1] is None:
         inputs.pop()
     name = node.outputs[0].name or "attention"

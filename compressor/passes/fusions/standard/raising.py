@@ -9,7 +9,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from compressor.passes.contract import PassResult
-from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit
+from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import STANDARD_DOMAINS
 from compressor.passes.fusions.standard.lowering import lower
 from compressor.passes.fusions.standard.opset import raise_opset
@@ -19,7 +19,7 @@ from compressor.report import Skip
 
 def fuse_raised(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> PassResult:
     """Let `fuse` work on `model` at the lowest opset at which it fuses all that it does at the newest."""
-    source = _opset(model)
+    source, foreign = _opset(model), _operators(model, CONTRIB)
     raised = model.clone()
     outcome = raise_opset(raised)
     result = _fuse(raised, fuse)
@@ -27,14 +27,17 @@ def fuse_raised(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> Pass
     if needed < outcome.opset:
         raise_opset(model, needed)
         result = _fuse(model, fuse)
+    added = _operators(result.model, CONTRIB) - foreign
+    assert not added, f"fusing put in operators of ONNX Runtime: {', '.join(added)}"
     reached = _opset(result.model)
     if reached > source:
         result = replace(result, note=f"the opset was raised from {source} to {reached}")
+    refusals = [*_in_functions(result.model)]
     lacks = {lack_of(op_type, reached) for op_type in FIRST_OPSETS} - {""}
     if outcome.obstacle and any(skip.reason in lacks for skip in result.skipped):
-        refusal = Skip(candidate=f"opset {source}", reason=f"is raised to {reached} at most: {outcome.obstacle}")
-        result = replace(result, skipped=(*result.skipped, refusal))
-    return result
+        reason = f"is raised to {reached} at most: {outcome.obstacle}"
+        refusals.append(Skip(candidate=f"opset {source}", reason=reason))
+    return replace(result, skipped=(*result.skipped, *refusals))
 
 
 def _fuse(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> PassResult:
@@ -43,21 +46,25 @@ def _fuse(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> PassResult
     result = fuse(model)
     if not lowered:
         return result
-    in_functions = [node for function in model.functions.values() for node in function.all_nodes()]
-    if not any(node.domain == CONTRIB for node in (*model.graph.all_nodes(), *in_functions)):
-        model.graph.opset_imports.pop(CONTRIB, None)
+    if not _operators(result.model, CONTRIB) and not _in_functions(result.model):
+        result.model.graph.opset_imports.pop(CONTRIB, None)
     return replace(result, counts={"runtime_operators_lowered": lowered, **result.counts})
+
+
+def _in_functions(model: ir.Model) -> list[Skip]:
+    """Operators of ONNX Runtime where fusing does not look."""
+    nodes = [node for function in model.functions.values() for node in function.all_nodes() if node.domain == CONTRIB]
+    return [Skip(candidate=place_of(node), reason="is inside a function, which is not fused") for node in nodes]
 
 
 def _needed(before: ir.Model, after: ir.Model) -> int:
     """The lowest opset that has every operator of which there are more now."""
-    more = _fused_operators(after) - _fused_operators(before)
-    return max((FIRST_OPSETS[op_type] for op_type in more), default=0)
+    more = _operators(after, *STANDARD_DOMAINS) - _operators(before, *STANDARD_DOMAINS)
+    return max((FIRST_OPSETS[op_type] for op_type in more if op_type in FIRST_OPSETS), default=0)
 
 
-def _fused_operators(model: ir.Model) -> Counter[str]:
-    nodes = (node for node in model.graph.all_nodes() if node.domain in STANDARD_DOMAINS)
-    return Counter(node.op_type for node in nodes if node.op_type in FIRST_OPSETS)
+def _operators(model: ir.Model, *domains: str) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.all_nodes() if node.domain in domains)
 
 
 def _opset(model: ir.Model) -> int:
