@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from compressor.cli.data_options import (
+    BatchSizeOption,
+    DataOption,
+    LabelsOption,
+    SamplesOption,
+    TaskOption,
+    TextColumnOption,
+    TokenizerOption,
+    read_evaluation,
+)
 from compressor.cli.destinations import is_standard_output, refuse_clashes
 from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
@@ -25,6 +35,7 @@ from compressor.cli.options import (
     PassesOption,
     QuietOption,
     RecipeOption,
+    SeedOption,
     ShowWorstOption,
     VerboseOption,
 )
@@ -41,6 +52,14 @@ def compress_command(
     recipe: RecipeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
+    data: DataOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
+    samples: SamplesOption = None,
+    batch_size: BatchSizeOption = None,
+    seed: SeedOption = 0,
     min_cosine: MinCosineOption = None,
     min_agreement: MinAgreementOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
@@ -70,6 +89,10 @@ def compress_command(
             max_size=max_size,
             min_speedup=min_speedup,
         )
+        evaluation = read_evaluation(
+            data=data, text_column=text_column, tokenizer=tokenizer, labels=labels, task=task, samples=samples,
+            batch_size=batch_size, seed=seed,
+        )  # fmt: skip
         selected = select(models, output)
         refuse_clashes(selected.written, json, markdown)
         with (
@@ -81,13 +104,13 @@ def compress_command(
                 if selected.is_set:
                     together = compress_together(
                         selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
-                        progress=tell,
+                        evaluation=evaluation, progress=tell,
                     )  # fmt: skip
                     forms = forms_of_set(together, verbose=verbose)
                 else:
                     report = compress(
                         selected.models[0], out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
-                        progress=tell,
+                        evaluation=evaluation, progress=tell,
                     )  # fmt: skip
                     forms = forms_of_report(report, verbose=verbose, worst=show_worst)
             to_json.write(forms.json)

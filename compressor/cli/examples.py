@@ -14,6 +14,7 @@ Examples:
   compressor compress model.onnx -o small.onnx --passes deduplicate,quantize
   compressor compress model.onnx --recipe recipe.toml --json report.json
   compressor compress model.onnx --json - | jq .ratio
+  compressor compress model.onnx --data questions.csv --labels category
   compressor compress model.onnx --max-size 30% --min-cosine 0.99
   compressor compress exported/ -o small/
 

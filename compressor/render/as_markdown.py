@@ -16,7 +16,8 @@ from compressor.render.findings_of_set import (
     timing_of_set,
     warnings_of_set,
 )
-from compressor.report import Latency, Outcome, Report, SetReport, Size, Step
+from compressor.render.scores import score_of
+from compressor.report import Latency, Outcome, Report, SetReport, Size, Step, TaskScore
 
 MARK = "<!-- compressor report -->"
 """First line of every report; Markdown does not show it, and it tells our files from others."""
@@ -26,7 +27,8 @@ _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#~"})
 
 def report_as_markdown(report: Report) -> str:
     """Write a table with a row a pass, what each did, the warnings and the closing sentences."""
-    header = ("model after", "size", "ratio", "drift", "one run (speed-up)", "what was done")
+    scored = () if report.original_score is None else (_plain(report.original_score.metric),)
+    header = ("model after", "size", "ratio", "drift", *scored, "one run (speed-up)", "what was done")
     rows = [
         _original_row(report),
         *(_row(step, before, report) for step, before in steps_with_sizes_before(report.original, report.steps)),
@@ -70,7 +72,12 @@ def _model_row(report: Report) -> Sequence[str]:
 
 
 def _original_row(report: Report) -> Sequence[str]:
-    return ("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
+    size, time = figures.size(report.original.total_bytes), _time(report.original_latency)
+    return ("original", size, "", "", *_score(report, report.original_score), time, "")
+
+
+def _score(report: Report, score: TaskScore | None) -> Sequence[str]:
+    return () if report.original_score is None else (" ".join(score_of(score)),)
 
 
 def _row(step: Step, before: Size, report: Report) -> Sequence[str]:
@@ -81,6 +88,7 @@ def _row(step: Step, before: Size, report: Report) -> Sequence[str]:
         figures.size(step.size.total_bytes),
         f"{figures.times(report.original.total_bytes / max(1, step.size.total_bytes))}x",
         ", ".join(drift_of(step.fidelity)),
+        *_score(report, step.score),
         " ".join(time_of(step)),
         _plain(counts_of(step, before) + left),
     )

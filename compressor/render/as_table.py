@@ -18,10 +18,12 @@ from compressor.render.findings import (
     counts_of,
     drift_of,
     group_skips,
+    is_on_given_data,
     steps_with_sizes_before,
     time_of,
     timing_of,
 )
+from compressor.render.scores import legend_of, score_of
 from compressor.render.terminal import unwrapped
 from compressor.report import Host, Latency, Outcome, Report, Size, Step
 
@@ -79,25 +81,36 @@ def _table(report: Report) -> Table:
     table.add_column("size", justify="right")
     table.add_column("change", justify="right")
     table.add_column("drift", min_width=15)
+    score = report.original_score
+    if score is not None:
+        table.add_column(figures.printable(score.metric), justify="right")
     table.add_column("one run", justify="right")
     table.add_column("pass", justify="right")
-    table.add_row("original", figures.size(report.original.total_bytes), "", "", _time(report.original_latency), "")
+    table.add_row(*_first_row(report))
     for step, before in steps_with_sizes_before(report.original, report.steps):
-        table.add_row(*_row(step, before, report.original))
+        table.add_row(*_row(step, before, report))
     return table
 
 
-def _row(step: Step, before: Size, original: Size) -> list[Text]:
+def _first_row(report: Report) -> list[Text]:
+    scored = [] if report.original_score is None else ["\n".join(score_of(report.original_score))]
+    size, time = figures.size(report.original.total_bytes), _time(report.original_latency)
+    return [Text(cell) for cell in ("original", size, "", "", *scored, time, "")]
+
+
+def _row(step: Step, before: Size, report: Report) -> list[Text]:
     old, new = before.total_bytes, step.size.total_bytes
     style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
     name = figures.printable(step.name) + ("\n(rolled back)" if step.outcome is Outcome.ROLLED_BACK else "")
     change = f"{figures.size_change(old, new)}\n{figures.relative_change(old, new)}" if old != new else "none"
-    ratio = figures.times(original.total_bytes / max(1, new))
+    ratio = figures.times(report.original.total_bytes / max(1, new))
+    scored = [] if report.original_score is None else [Text("\n".join(score_of(step.score)))]
     return [
         Text(name, style=style),
         Text(f"{figures.size(new)}\n({ratio}x)"),
         Text(change),
         Text("\n".join(drift_of(step.fidelity))),
+        *scored,
         Text("\n".join(time_of(step))),
         Text(figures.seconds(step.seconds)),
     ]
@@ -108,6 +121,10 @@ def _legend(report: Report, verbose: bool) -> Text:
         f"{figures.SIZE_UNITS}. Change: against the row above. In brackets: how many times smaller and faster than "
         "the original. Drift: the worst of all outputs and samples."
     ]
+    if report.original_score is not None:
+        lines.append(legend_of(report.original_score))
+    if is_on_given_data(report):
+        lines.append(f"Inputs: {figures.printable(report.samples)}.")
     lines.append(f"One run: {timing_of(report)}.")
     if verbose:
         lines.append(_versions(report.host))

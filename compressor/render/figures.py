@@ -56,6 +56,20 @@ def cosine(value: float) -> str:
     return f"{math.floor(value * 1e5) / 1e5:.5f}"
 
 
+def score(value: float, *, is_share: bool) -> str:
+    """Spell a task's metric: a share in per cent, where 99.997 % must not read as all; else a plain number."""
+    if not math.isfinite(value):
+        return str(value)
+    if not is_share:
+        return f"{value:,.4f}"
+    return f"{min(100 * value, 99.99) if value < 1 else 100 * value:.2f} %"
+
+
+def chance(p_value: float) -> str:
+    """Spell a probability with the digits that matter; none is ever 0."""
+    return f"p = {p_value:.2f}" if p_value >= 0.0095 else f"p = {p_value:.0e}"
+
+
 def difference(value: float) -> str:
     """Spell an error with two digits."""
     return "0" if value == 0 else f"{value:.1e}"

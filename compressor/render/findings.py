@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from compressor.render import figures
+from compressor.render.scores import scores_in_words
 from compressor.report import Fidelity, Outcome, Report, Size, Skip, Step
 
 TIMING_NOISE = 0.05
@@ -107,6 +108,11 @@ def timing_of(report: Report) -> str:
     )
 
 
+def is_on_given_data(report: Report) -> bool:
+    """Tell whether figures come from the user's own inputs."""
+    return any(step.fidelity is not None and not step.fidelity.generated for step in report.steps)
+
+
 def samples_of(fidelity: Fidelity) -> str:
     """Say how many samples stand behind a figure, and of which kind."""
     kind = "generated" if fidelity.generated else "given"
@@ -116,7 +122,7 @@ def samples_of(fidelity: Fidelity) -> str:
 def closing(report: Report) -> str:
     """Say in one paragraph what the run brought and what it cost."""
     gained = gain(report.original.total_bytes, report.final.total_bytes)
-    return " ".join(sentence for sentence in (gained, _cost(report), _speed(report)) if sentence)
+    return " ".join(sentence for sentence in (gained, _cost(report), _score(report), _speed(report)) if sentence)
 
 
 def gain(before: int, after: int) -> str:
@@ -141,6 +147,11 @@ def _cost(report: Report) -> str:
     if fidelity.generated:
         return f"{said}; generated inputs are indicative only, real ones decide."
     return f"{said}."
+
+
+def _score(report: Report) -> str:
+    score = report.steps[-1].score if report.steps else None
+    return "" if score is None or report.original_score is None else scores_in_words(report.original_score, score)
 
 
 def _speed(report: Report) -> str:
