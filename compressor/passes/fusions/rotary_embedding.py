@@ -70,25 +70,29 @@ def _place(edit: GraphEdit, rotation: Rotation) -> Placed:
     shape, facts = edit.facts.shape(rotation.source), edit.facts
     if edit.opset < FIRST_OPSET:
         raise NotFusable(f"opset {edit.opset} has no operators to count the positions of a rotation")
+    if lack := edit.lack_of("RotaryEmbedding"):
+        raise NotFusable(lack)
     elsewhere = rotation.value_read_elsewhere
     if elsewhere is not None:
         raise NotFusable(f"a part of the rotation, '{elsewhere.name}', is read elsewhere, too")
     if facts.dtype(rotation.source) not in SUPPORTED_TYPES:
         raise NotFusable("what is rotated is neither float32 nor float16")
-    numbers = [size.number for size in shape or ()]
-    angles = {_padded(facts.shape(value)) for value in (rotation.cosine, rotation.sine)}
-    if shape is None or len(shape) != 4 or len(angles) != 1 or None in angles:
+    if shape is None or len(shape) != 4:
         raise NotFusable(
             f"the rotated '{rotation.source.name}' is not known to have batch, heads, sequence and features"
         )
-    turned = angles.pop()
-    assert turned is not None
+    angles = _padded(facts.shape(rotation.cosine))
+    if angles is None or angles != _padded(facts.shape(rotation.sine)):
+        raise NotFusable("cosines and sines of the rotation are not known to be of one shape")
     for length_axis in (2, 1):
-        heads, features = numbers[3 - length_axis], numbers[3]
-        if heads is not None and features is not None and _fits(turned, shape, length_axis, rotation):
-            return Placed(rotation, heads, features, length_axis, turned[0] == ONE)
-    sizes = " x ".join(map(str, turned))
-    raise NotFusable(f"the angles ({sizes}) are not one for each token of {' x '.join(map(str, shape))}")
+        heads, features = shape[3 - length_axis].number, shape[3].number
+        if heads is not None and features is not None and _fits(angles, shape, length_axis, rotation):
+            return Placed(rotation, heads, features, length_axis, angles[0] == ONE)
+    raise NotFusable(f"the angles ({_sizes(angles)}) are not one for each token of {_sizes(shape)}")
+
+
+def _sizes(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _padded(shape: Shape | None) -> Shape | None:
@@ -116,8 +120,10 @@ def _replace(edit: GraphEdit, tables: RotaryTables, found: Placed) -> None:
     positions = tables.positions(rotation.source, found.length_axis, is_shared=found.is_shared, before=last)
     source, is_flat = _source(edit, found, last)
     attributes = {"interleaved": int(rotation.is_interleaved)}
+    if is_flat or rotation.size != found.features:
+        attributes["num_heads"] = found.heads
     if rotation.size != found.features:
-        attributes |= {"rotary_embedding_dim": rotation.size, "num_heads": found.heads}
+        attributes["rotary_embedding_dim"] = rotation.size
     name = rotation.result.name or "rotated"
     inputs = [source, positions, made[0], made[1]]
     fused = edit.insert(last, "RotaryEmbedding", inputs, attributes=attributes, domain=CONTRIB, name=f"{name}_fused")

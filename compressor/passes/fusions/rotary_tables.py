@@ -16,6 +16,7 @@ from compressor.passes.fusions.graph_edit import GraphEdit
 from compressor.passes.fusions.match import int_attribute, ints_attribute, is_at_end, made_by, tensor_of
 from compressor.passes.fusions.shape_facts import Facts
 from compressor.passes.fusions.shapes_moved import slice_bounds
+from compressor.passes.fusions.target import Target
 
 MAX_STEPS = 24
 """Operators between the cosines and the angles that are looked through; the longest seen in an export is 9."""
@@ -55,10 +56,10 @@ class RotaryTables:
 
     def positions(self, source: ir.Value, length_axis: int, *, is_shared: bool, before: ir.Node) -> ir.Value:
         """The row of the table for each token: from 0 on in each row of the batch, or on and on through the batch."""
-        if is_shared:
-            return self.edit.integers([0])  # the operator counts on from a single number itself
-        key = (before.graph, self.edit.facts.axis(source, 0), self.edit.facts.axis(source, length_axis))
-        return self._once(key, lambda: self._new_positions(source, length_axis, before))
+        if is_shared and self.edit.target is Target.ORT:
+            return self.edit.integers([0])  # ONNX Runtime's operator counts on from a single number itself
+        key = (before.graph, self.edit.facts.axis(source, 0), self.edit.facts.axis(source, length_axis), is_shared)
+        return self._once(key, lambda: self._new_positions(source, length_axis, is_shared, before))
 
     def _once(self, key: object, make: Callable[[], ir.Value]) -> ir.Value:
         if key not in self._made:
@@ -78,15 +79,23 @@ class RotaryTables:
         target = self.edit.integers([-1, pairs])
         return self.edit.insert(before, "Reshape", [value, target], name=f"{value.name}_table").outputs[0]
 
-    def _new_positions(self, source: ir.Value, length_axis: int, before: ir.Node) -> ir.Value:
+    def _new_positions(self, source: ir.Value, length_axis: int, is_shared: bool, before: ir.Node) -> ir.Value:
         insert, integer = self.edit.insert, ir.DataType.INT64
         shape = insert(before, "Shape", [source], name=f"{source.name}_shape").outputs[0]
         axes = self.edit.integers([0, length_axis])
         extent = insert(before, "Gather", [shape, axes], attributes={"axis": 0}, name="rotary_extent").outputs[0]
-        tokens = insert(before, "ReduceProd", [extent], attributes={"keepdims": 0}, name="rotary_tokens").outputs[0]
+        if is_shared:
+            at = self.edit.number(length_axis, integer)
+            tokens = insert(before, "Gather", [shape, at], attributes={"axis": 0}, name="rotary_tokens").outputs[0]
+        else:
+            tokens = insert(before, "ReduceProd", [extent], attributes={"keepdims": 0}, name="rotary_tokens").outputs[0]
         bounds = [self.edit.number(0, integer), tokens, self.edit.number(1, integer)]
         rows = insert(before, "Range", bounds, name="rotary_rows").outputs[0]
-        return insert(before, "Reshape", [rows, extent], name="rotary_positions").outputs[0]
+        if is_shared:
+            return insert(before, "Expand", [rows, extent], name="rotary_positions").outputs[0]
+        # Without allowzero, a Reshape to a batch or length of 0 fails.
+        attributes = {"allowzero": 1} if self.edit.opset >= 14 else {}
+        return insert(before, "Reshape", [rows, extent], attributes=attributes, name="rotary_positions").outputs[0]
 
 
 def _without_views(facts: Facts, value: ir.Value) -> ir.Value:
