@@ -72,6 +72,11 @@ class Budget:
         return all(getattr(self, field.name) is None for field in fields(self))
 
     @property
+    def limits_quality(self) -> bool:
+        """Something is said of how near outputs must stay, or how well the task must be done."""
+        return any(limit is not None for limit in (self.min_agreement, self.max_accuracy_drop, self.min_cosine))
+
+    @property
     def needs_runs(self) -> tuple[str, ...]:
         """Limits that can only be checked by running the models."""
         return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from compressor.budget import Budget, Figures
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Outputs, Refusal
 from compressor.evaluation.host import describe_host
@@ -20,6 +22,12 @@ from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size
 
 DEFAULT_ATOL = 1e-3
 """Above the float32 rounding that fused graphs show on outputs of ordinary size, below what int8 does to them."""
+
+SAME_OPERATORS_ATOL = 1e-5
+"""The same where both models compute with the same operators, so that only weights can differ."""
+
+_MOVES_ONLY = frozenset({"Constant", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Operators that compute nothing; merging equal weights adds and removes them."""
 
 _THREADS = 0
 """ONNX Runtime chooses, as it does for whoever deploys the model with default options."""
@@ -47,20 +55,21 @@ class Comparison:
     Attributes:
         original_path, candidate_path: the files.
         original, candidate: where their bytes are; the totals are those of the files as they are.
-        atol: largest absolute difference that passes.
+        atol: largest absolute difference that passes; None where limits are given in its place.
         checks: in the order they were made; later ones are missing where an earlier one makes them meaningless.
         samples: what both were run on; empty where nothing could be run.
         fidelity: how near the candidate's outputs are; None where they cannot be compared.
         original_latency, candidate_latency: timed in turns, so that both see the same load; None where not timed.
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
+        broken_limits: a sentence for each limit of the user's budget that the candidate breaks.
     """
 
     original_path: Path
     candidate_path: Path
     original: Size
     candidate: Size
-    atol: float
+    atol: float | None
     checks: tuple[Check, ...]
     samples: str
     fidelity: Fidelity | None
@@ -68,18 +77,20 @@ class Comparison:
     candidate_latency: Latency | None
     host: Host
     warnings: tuple[str, ...]
+    broken_limits: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
-        """Every check holds."""
-        return all(check.holds for check in self.checks)
+        """Every check holds, and no limit is broken."""
+        return all(check.holds for check in self.checks) and not self.broken_limits
 
 
 def compare(
     original: Path,
     candidate: Path,
     *,
-    atol: float = DEFAULT_ATOL,
+    atol: float | None = None,
+    budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -88,7 +99,9 @@ def compare(
     Args:
         original: the model whose outputs are right.
         candidate: the model to judge.
-        atol: largest absolute difference of any output value that still counts as agreeing.
+        atol: largest absolute difference of any output value that still counts as agreeing; None takes 1e-5 where both
+            models have the same operators, else 1e-3, and nothing at all where `budget` limits the quality.
+        budget: what the candidate may cost.
         seed: where the made-up inputs start.
         progress: told what is being done.
 
@@ -96,18 +109,28 @@ def compare(
         ModelError: one of the models is missing, malformed or unsafe.
         OptionError: `atol` is not a number that a difference can be held against.
     """
-    if not atol >= 0:
+    if atol is not None and not atol >= 0:
         raise OptionError(f"atol {atol} is not a number of at least 0")
+    limits = budget or Budget()
     tell = progress or (lambda stage: None)
     tell("loading both models")
     first, second = load(original), load(candidate)
     checks = _interface_checks(first, second)
+    if atol is None and not limits.limits_quality:
+        atol = _default_atol(first, second)
     found = _run_both(first, second, atol, seed, tell) if all(check.holds for check in checks) else _Found()
+    sizes = size_on_disk(first), size_on_disk(second)
+    figures = Figures(
+        total_bytes=sizes[1].total_bytes,
+        original_bytes=sizes[0].total_bytes,
+        fidelity=found.verdict.fidelity if found.verdict else None,
+        speedup=found.verdict.speedup if found.verdict else None,
+    )
     return Comparison(
         original_path=original,
         candidate_path=candidate,
-        original=size_on_disk(first),
-        candidate=size_on_disk(second),
+        original=sizes[0],
+        candidate=sizes[1],
         atol=atol,
         checks=(*checks, *found.checks),
         samples=found.samples,
@@ -116,7 +139,18 @@ def compare(
         candidate_latency=found.verdict.latency if found.verdict else None,
         host=describe_host(_THREADS),
         warnings=(*_warnings(first, original), *_warnings(second, candidate), *found.warnings),
+        broken_limits=limits.broken(figures),
     )
+
+
+def _default_atol(original: ir.Model, candidate: ir.Model) -> float:
+    first, second = map(_computing_operators, (original, candidate))
+    return SAME_OPERATORS_ATOL if first == second else DEFAULT_ATOL
+
+
+def _computing_operators(model: ir.Model) -> Counter[tuple[str, str]]:
+    nodes = model.graph.all_nodes()
+    return Counter((node.domain, node.op_type) for node in nodes if node.op_type not in _MOVES_ONLY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +163,9 @@ class _Found:
     verdict: Verdict | None = None
 
 
-def _run_both(original: ir.Model, candidate: ir.Model, atol: float, seed: int, tell: Callable[[str], None]) -> _Found:
+def _run_both(
+    original: ir.Model, candidate: ir.Model, atol: float | None, seed: int, tell: Callable[[str], None]
+) -> _Found:
     tell("running the original")
     judge = appoint_judge(original, seed=seed, threads=_THREADS)
     if isinstance(judge, Refusal):
@@ -168,11 +204,12 @@ def _ports(values: Sequence[ir.Value]) -> list[str]:
     return [f"{value.name} {value.type or 'untyped'}" for value in required]
 
 
-def _output_checks(fidelity: Fidelity, expected: Sequence[Outputs], atol: float) -> Iterator[Check]:
+def _output_checks(fidelity: Fidelity, expected: Sequence[Outputs], atol: float | None) -> Iterator[Check]:
     for position, output in enumerate(fidelity.outputs):
         shapes = dict.fromkeys(_shape_of(outputs[position]) for outputs in expected)
         yield Check(claim=f"{output.name}: shapes match", holds=True, finding=", ".join(shapes))
-        yield _closeness(output, atol)
+        if atol is not None:
+            yield _closeness(output, atol)
 
 
 def _closeness(output: OutputFidelity, atol: float) -> Check:

@@ -203,6 +203,53 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How far a row's outputs move with the rows it is run together with: dynamic scales are those of a whole batch.
+
+    Attributes:
+        rows: rows that were run alone and together.
+        max_rel: largest difference between the two, divided by the largest absolute value of the output; of all outputs.
+        cosine_min: smallest cosine similarity of a row with itself; None where no output is a row of several numbers.
+        original_max_rel: what `max_rel` is for the original, whose own rounding may depend on the batch.
+    """
+
+    rows: int
+    max_rel: float
+    cosine_min: float | None
+    original_max_rel: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightNoise:
+    """How near the integers of one weight stay to its floats.
+
+    Attributes:
+        name: the weight, as it was called.
+        weight_bytes: its bytes in float.
+        sqnr_db: 10 log10(sum(w^2) / sum((w - w')^2)); infinity where nothing was lost.
+    """
+
+    name: str
+    weight_bytes: int
+    sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """What became of the float weights of a model.
+
+    Attributes:
+        quantized_bytes: bytes that weights had which are stored smaller now.
+        float_bytes: bytes of weights that stay float, each with a reason among the candidates left alone.
+        worst: the weights with the most noise, the worst first, at most ten.
+    """
+
+    quantized_bytes: int
+    float_bytes: int
+    worst: tuple[WeightNoise, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One pass of the chain, and the model after it.
 
@@ -217,6 +264,8 @@ class Step:
         latency: the model after the step; None where nothing was timed.
         original_latency: the original, timed in turns with it.
         score: how well the model after the step does its task; None without labels.
+        quantization: what became of the float weights; None where the pass quantized nothing.
+        batching: how far rows of the model after the step depend on the rows beside them; None where not measured.
         seconds: time of the pass itself, without measuring.
     """
 
@@ -230,6 +279,8 @@ class Step:
     latency: Latency | None = None
     original_latency: Latency | None = None
     score: TaskScore | None = None
+    quantization: Quantization | None = None
+    batching: Batching | None = None
     seconds: float = 0.0
 
     @property
@@ -258,6 +309,29 @@ class AxisFinding:
     def is_fixed(self) -> bool:
         """The size is baked into the graph."""
         return bool(self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A choice of schemes that a search tried.
+
+    Attributes:
+        weights: how many weights have each scheme, or are ``float``.
+        total_bytes: the model's size.
+        fidelity: how near it stays to the original; None where it does not run.
+        score: how well it does its task; None without labels.
+        speedup: times as fast as the original; None where it was not timed.
+        broken_limits: a sentence for each limit of the budget that it breaks, or why it does not run.
+        is_chosen: it is the one that was kept.
+    """
+
+    weights: Mapping[str, int]
+    total_bytes: int
+    fidelity: Fidelity | None
+    score: TaskScore | None
+    speedup: float | None
+    broken_limits: tuple[str, ...]
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +364,7 @@ class Report:
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
         broken_limits: a sentence for each limit of the user's budget that the result breaks.
+        attempts: what a search tried, in order; empty where none was asked for.
         samples: what the models were run on; empty where nothing was.
         original_score: how well the source does its task; None without labels.
         seconds: wall time of the whole run.
@@ -302,6 +377,7 @@ class Report:
     host: Host
     warnings: tuple[str, ...] = ()
     broken_limits: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     samples: str = ""
     original_score: TaskScore | None = None
     seconds: float = 0.0

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import compressor
 from compressor import pipeline
 from compressor.cli import ExitCode, app
-from compressor.comparison import DEFAULT_ATOL
+from compressor.comparison import DEFAULT_ATOL, SAME_OPERATORS_ATOL
 from compressor.errors import ModelError
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Report
@@ -239,9 +239,24 @@ def test_compare_ends_with_0_or_1(model: Path, tmp_path: Path) -> None:
     assert "Valid" in loose.stdout
 
 
-def test_compare_states_the_librarys_default_tolerance(model: Path) -> None:
-    assert json.loads(run("compare", model, model, "--json", "-").stdout)["atol"] == DEFAULT_ATOL
-    assert f"[default: {DEFAULT_ATOL}]" in run("compare", "--help").stdout
+def test_the_tolerance_is_small_where_only_weights_can_differ(model: Path, tmp_path: Path) -> None:
+    merged, small = tmp_path / "merged.onnx", tmp_path / "small.onnx"
+    run("compress", model, "-o", merged, "--no-verify", "--passes", "deduplicate")
+    run("compress", model, "-o", small, "--no-verify")
+    found = [json.loads(run("compare", model, other, "--json", "-").stdout)["atol"] for other in (merged, small)]
+    assert found == [SAME_OPERATORS_ATOL, DEFAULT_ATOL]
+
+
+def test_limits_take_the_place_of_the_tolerance(model: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.onnx"
+    run("compress", model, "-o", small, "--no-verify")
+    good = run("compare", model, small, "--min-cosine", "0.5")
+    assert good.exit_code == ExitCode.DONE, good.stdout
+    assert "Valid: every limit holds" in good.stdout
+    bad = run("compare", model, small, "--min-cosine", "1", "--max-size", "1%")
+    assert bad.exit_code == ExitCode.BROKEN
+    assert bad.stdout.count("limit broken:") == 2
+    assert "NOT VALID: 2 limits broken" in bad.stdout
 
 
 def test_compare_as_json(model: Path) -> None:

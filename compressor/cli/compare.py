@@ -11,6 +11,10 @@ from compressor.cli.options import (
     AtolOption,
     CandidateArgument,
     JsonOption,
+    MaxSizeOption,
+    MinAgreementOption,
+    MinCosineOption,
+    MinSpeedupOption,
     OriginalArgument,
     QuietOption,
     SeedOption,
@@ -22,7 +26,11 @@ def compare_command(
     original: OriginalArgument,
     candidate: CandidateArgument,
     json: JsonOption = None,
-    atol: AtolOption = 1e-3,
+    atol: AtolOption = None,
+    min_cosine: MinCosineOption = None,
+    min_agreement: MinAgreementOption = None,
+    max_size: MaxSizeOption = None,
+    min_speedup: MinSpeedupOption = None,
     seed: SeedOption = 0,
     show_worst: ShowWorstOption = 0,
     quiet: QuietOption = False,
@@ -32,15 +40,17 @@ def compare_command(
     Both are run on the same generated inputs.
     """
     with errors_as_exit_codes():
+        from compressor.budget import Budget
         from compressor.comparison import compare
         from compressor.render import as_json
         from compressor.render.comparison_as_table import comparison_as_table
         from compressor.render.destination import open_destination
         from compressor.render.terminal import print_report, shown_progress
 
+        budget = Budget(min_cosine=min_cosine, min_agreement=min_agreement, max_size=max_size, min_speedup=min_speedup)
         with open_destination(json, as_json.MARK) as to_json:
             with nullcontext() if quiet else shown_progress() as progress:
-                comparison = compare(original, candidate, atol=atol, seed=seed, progress=progress)
+                comparison = compare(original, candidate, atol=atol, budget=budget, seed=seed, progress=progress)
             to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
         if not quiet and not is_standard_output(json):
             print_report(comparison_as_table(comparison, worst=show_worst))

@@ -61,8 +61,14 @@ NoVerifyOption = Annotated[
 NoRunOption = Annotated[
     bool, typer.Option("--no-run", help="Do not run the model, so that its dynamic axes are not put to the test.")
 ]
-AtolOption = Annotated[float, typer.Option(help="Largest absolute difference of any output value that is valid.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the generated inputs.")]
+AtolOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest absolute difference of any output value that is valid "
+        "[default: 1e-5 where both models have the same operators, else 1e-3; none where a limit is given]."
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of generated inputs, and of the rows drawn from data.")]
 ShowWorstOption = Annotated[
     int, typer.Option(min=0, max=20, metavar="N", help="Name the N samples whose outputs moved farthest.")
 ]

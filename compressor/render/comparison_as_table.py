@@ -26,6 +26,7 @@ def comparison_as_table(comparison: Comparison, *, worst: int = 0) -> Renderable
         *_fidelity(comparison.fidelity, worst),
         _checks(comparison.checks),
         *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in comparison.warnings),
+        *(Text(f"limit broken: {figures.printable(text)}", style="red") for text in comparison.broken_limits),
     ]
     return Group(
         _paths(comparison), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(_verdict(comparison), style="bold")
@@ -87,10 +88,12 @@ def _verdict(comparison: Comparison) -> str:
         return f"{sizes}. NOT VALID: the outputs could not be compared."
     drift = ", ".join(drift_of(comparison.fidelity))
     found = f"{sizes}; outputs on {samples_of(comparison.fidelity)}: {drift}"
+    basis = "; generated inputs are indicative only" if comparison.fidelity.generated else ""
     if comparison.is_valid:
-        return (
-            f"{found}. Valid: no value differs by more than {comparison.atol:g}; generated inputs are indicative only."
-        )
+        kept = "every limit holds" if comparison.atol is None else f"no value differs by more than {comparison.atol:g}"
+        return f"{found}. Valid: {kept}{basis}."
+    if comparison.broken_limits:
+        return f"{found}. NOT VALID: {figures.plural(len(comparison.broken_limits), 'limit')} broken."
     return f"{found}. NOT VALID: values differ by more than {comparison.atol:g} (--atol)."
 
 
