@@ -138,7 +138,9 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
         raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
     wanted = extent if term.rank == 4 else (ONE, extent[0] * extent[1], *extent[2:])
     padded = (*(ONE,) * (4 - len(shape)), *shape)
-    if any(size not in (ONE, fit) for size, fit in zip(padded, wanted, strict=True)):
+    # Along the keys, any size that is open is 1 or theirs: in another run the product with the values fails.
+    is_open = None in (padded[3].number, wanted[3].number)
+    if any(size not in (ONE, fit) for size, fit in zip(padded[: 3 if is_open else 4], wanted, strict=False)):
         sizes = " x ".join(map(str, shape))
         raise NotFusable(f"'{term.value.name}' ({sizes}) does not fit scores of {' x '.join(map(str, extent))}")
 

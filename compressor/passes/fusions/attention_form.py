@@ -9,6 +9,15 @@ from compressor.passes.fusions.attention_layer import Attention
 from compressor.passes.fusions.attention_operands import Source
 from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit
 
+_TO_SEQUENCE_SECOND = {
+    "sbh": (1, 0, 2),
+    "bhs": (0, 2, 1),
+    "bnsd": (0, 2, 1, 3),
+    "bnds": (0, 3, 1, 2),
+    "sbnd": (1, 0, 2, 3),
+}
+"""How to turn sources (see `Source`) that do not begin with batch and sequence."""
+
 
 def replace(edit: GraphEdit, biases: AttentionBiases, found: Attention) -> None:
     """Put one operator in the place of an attention layer."""
@@ -42,11 +51,9 @@ def _as_three_axes(edit: GraphEdit, before: ir.Node, source: Source, heads: int)
     """The source as (batch, sequence, heads * size)."""
     value, name, size = source.value, source.value.name or "head", source.size.number
     assert size is not None
-    if source.order == "sbh":
-        return _transposed(edit, before, value, (1, 0, 2), name)
-    if source.order in ("bnsd", "bnds"):
-        value = _transposed(edit, before, value, (0, 2, 1, 3) if source.order == "bnsd" else (0, 3, 1, 2), name)
-    return value if source.order == "bsh" else _reshaped(edit, before, value, [0, 0, heads * size], name)
+    if source.order in _TO_SEQUENCE_SECOND:
+        value = _transposed(edit, before, value, _TO_SEQUENCE_SECOND[source.order], name)
+    return value if "h" in source.order else _reshaped(edit, before, value, [0, 0, heads * size], name)
 
 
 def _as_four_axes(edit: GraphEdit, before: ir.Node, source: Source) -> ir.Value:
@@ -60,11 +67,13 @@ def _in_order(edit: GraphEdit, before: ir.Node, value: ir.Value, found: Attentio
     """Bring (batch, sequence, heads * size) into the order the result is read in."""
     order, size, name = found.target.order, found.target.size.number, value.name or "context"
     assert size is not None
-    if order in ("sbh", "(sb)h"):
+    if order in ("sbh", "sbnd", "(sb)h"):
         value = _transposed(edit, before, value, (1, 0, 2), name)
+    if order == "bhs":
+        return _transposed(edit, before, value, (0, 2, 1), name)
     if order.startswith("("):
         value = _reshaped(edit, before, value, [-1, found.heads * size], name)
-    if order in ("bsnd", "bnsd"):
+    if order in ("bsnd", "bnsd", "sbnd"):
         value = _reshaped(edit, before, value, [0, 0, found.heads, size], name)
     return _transposed(edit, before, value, (0, 2, 1, 3), name) if order == "bnsd" else value
 

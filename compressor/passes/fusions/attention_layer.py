@@ -11,7 +11,17 @@ from compressor.passes.fusions.attention_operands import Source, Target
 from compressor.passes.fusions.attention_scores import Scores
 from compressor.passes.fusions.dimensions import Size
 
-_PREPARATION = {"bsh": 0, "bsnd": 1, "sbh": 1, "bnsd": 2, "bnds": 2, "(bs)h": 1, "(sb)h": 2}
+_PREPARATION = {
+    "bsh": 0,
+    "bsnd": 1,
+    "sbh": 1,
+    "bhs": 1,
+    "bnsd": 2,
+    "bnds": 2,
+    "sbnd": 2,
+    "(bs)h": 1,
+    "(sb)h": 2,
+}
 """Nodes between (batch, sequence, heads * size) and another order of axes."""
 
 
@@ -21,6 +31,7 @@ class Attention:
 
     Attributes:
         softmax: its Softmax.
+        context: the product of probabilities and values.
         query, key, value: where they come from.
         target: where the result is read.
         scores: scale and biases.
@@ -29,6 +40,7 @@ class Attention:
     """
 
     softmax: ir.Node
+    context: ir.Node
     query: Source
     key: Source
     value: Source
@@ -57,7 +69,9 @@ class Attention:
         """Nodes that go less those that come, without what layers share."""
         guard = 2 if self.is_guarded else 0
         kept = 2 if self.is_guarded and can_mask_whole_rows(self.scores.biases) else 0
-        gone = 3 + guard + self.target.steps + len(self.scores.biases) + (self.scores.scale != 1.0)
+        # An Einsum brings both operands and its result into order by itself.
+        einsums = sum(node.op_type == "Einsum" for node in (self.scores.product, self.context))
+        gone = 3 + 3 * einsums + guard + self.target.steps + len(self.scores.biases) + (self.scores.scale != 1.0)
         new_axes = [_PREPARATION[source.order] - source.steps for source in (self.query, self.key, self.value)]
         if self.has_heads_first:
             new_axes[1:] = [self.key.order == "bnds", 0]

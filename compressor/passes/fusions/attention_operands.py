@@ -53,8 +53,8 @@ class Target:
     steps: int = 0
 
 
-SOURCE_ORDERS = ("bsh", "bsnd", "sbh", "bnsd", "bnds")
-TARGET_ORDERS = ("bsh", "(bs)h", "sbh", "(sb)h", "bsnd", "bnsd")
+SOURCE_ORDERS = ("bsh", "bsnd", "sbh", "bhs", "bnsd", "bnds", "sbnd")
+TARGET_ORDERS = ("bsh", "(bs)h", "sbh", "bhs", "(sb)h", "bsnd", "bnsd", "sbnd")
 """From the cheapest to bring into the form wanted to the dearest."""
 
 MAX_STEPS = 16

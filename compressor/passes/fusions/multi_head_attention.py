@@ -86,7 +86,8 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     if not common:
         raise NotFusable("no common number of heads of query, key, value and result follows from the graph")
     heads = max(common)
-    found = Attention(softmax, queries[heads], keys[heads], values[heads], targets[heads], scores, heads, is_guarded)
+    operands = queries[heads], keys[heads], values[heads], targets[heads]
+    found = Attention(softmax, context, *operands, scores, heads, is_guarded)
     _check(edit, found)
     return found
 

@@ -224,6 +224,47 @@ def test_fuses_attention_with_time_first_and_batch_and_heads_in_one_axis() -> No
     assert node.attributes["num_heads"].as_int() == HEADS
 
 
+def test_fuses_attention_with_channels_before_the_sequence() -> None:
+    body = (
+        "xt = Transpose <perm=[0, 2, 1]> (x) q = MatMul(wq, xt) k = MatMul(wk, xt) v = MatMul(wv, xt) "
+        "q4 = Reshape(q, apart) qh = Transpose <perm=[0, 1, 3, 2]> (q4) kt = Reshape(k, apart) v4 = Reshape(v, apart) "
+        "vh = Transpose <perm=[0, 1, 3, 2]> (v4) " + PLAIN + ADDED + SOFTMAX + "ct = Transpose <perm=[0, 1, 3, 2]> (c) "
+        "cm = Reshape(ct, together) o = MatMul(wo, cm) y = Transpose <perm=[0, 2, 1]> (o)"
+    )
+    weights = {"apart": np.asarray([0, HEADS, SIZE, -1]), "together": np.asarray([0, WIDTH, -1])}
+    result = fuse(graph(body, weights=weights), *FEEDS)
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    assert operators(result.model)["Reshape"] == 0
+
+
+def test_fuses_attention_with_time_first_and_heads_in_an_axis_of_their_own() -> None:
+    body = (
+        "xt = Transpose <perm=[1, 0, 2]> (x) "
+        + "".join(f'{n} = Einsum <equation="ibh,hnd->ibnd"> (xt, {n}3) ' for n in "qkv")
+        + 'qk = Einsum <equation="ibnd,jbnd->bnij"> (q, k) s = Mul(qk, half) '
+        + ADDED
+        + 'p = Softmax <axis=-1> (sm) c = Einsum <equation="bnij,jbnd->ibnd"> (p, v) '
+        + 'o = Einsum <equation="ibnd,hnd->ibh"> (c, o3) y = Transpose <perm=[1, 0, 2]> (o)'
+    )
+    weights = {f"{name}3": normal(WIDTH, HEADS, SIZE, seed=seed) for seed, name in enumerate("qkvo")}
+    model = graph(body, weights=weights)
+    before = FuseTransformer().run(model.clone()).model
+    assert operators(before)["MultiHeadAttention"] == 1
+    for feed in FEEDS:
+        np.testing.assert_allclose(run(before, feed)[0], run(model, feed)[0], rtol=0, atol=2e-5)
+
+
+def test_takes_an_open_length_of_a_bias_along_the_keys_for_theirs_but_not_along_the_queries() -> None:
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + "sm = Add(s, bias) " + SOFTMAX + MERGE
+    for shape, bias in (("K", normal(4)), ("K", normal(1)), ("1, K", normal(1, 4)), ("B, 1, 1, K", normal(3, 1, 1, 4))):
+        model = graph(body, inputs=f"float[B, S, 8] x, float[{shape}] bias")
+        result = fuse(model, {"x": normal(3, 4, 8), "bias": bias})
+        assert operators(result.model)["MultiHeadAttention"] == 1
+    model = graph(body, inputs="float[B, S, 8] x, float[Q, 1] bias")
+    result = assert_left_alone(model, {"x": normal(3, 4, 8), "bias": normal(4, 1)})
+    assert reasons(result) == ["'bias' (Q x 1) does not fit scores of B x 2 x S x S"]
+
+
 ALIBI = {
     "per key": ("float[B, 2, 1, S] alibi", "back = Concat <axis=0> (minus, i1, length) ", (3, 2, 1, 5)),
     "per query and key": ("float[B, 2, S, S] alibi", "back = Concat <axis=0> (minus, length, length) ", (3, 2, 5, 5)),
