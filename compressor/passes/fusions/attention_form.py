@@ -28,7 +28,9 @@ def replace(edit: GraphEdit, biases: AttentionBiases, found: Attention) -> None:
     if found.has_heads_first:
         key, value = _as_four_axes(edit, found.softmax, found.key), found.value.value
     else:
-        key, value = (_as_three_axes(edit, last, source, found.heads) for source in (found.key, found.value))
+        key, value = (_as_three_axes(edit, last, source, found.heads_of_keys) for source in (found.key, found.value))
+        if found.heads_of_keys != found.heads:
+            key, value = (_repeated(edit, last, part, found.heads) for part in (key, value))
     bias = biases.make(
         found.scores.biases, found.extent, (query, 1), (found.key.value, found.key.order.index("s")), found.softmax
     )
@@ -54,6 +56,12 @@ def _as_three_axes(edit: GraphEdit, before: ir.Node, source: Source, heads: int)
     if source.order in _TO_SEQUENCE_SECOND:
         value = _transposed(edit, before, value, _TO_SEQUENCE_SECOND[source.order], name)
     return value if "h" in source.order else _reshaped(edit, before, value, [0, 0, heads * size], name)
+
+
+def _repeated(edit: GraphEdit, before: ir.Node, value: ir.Value, heads: int) -> ir.Value:
+    """The only head as often as the query has heads."""
+    times = edit.integers([1, 1, heads])
+    return edit.insert(before, "Tile", [value, times], name=f"{value.name}_repeated").outputs[0]
 
 
 def _as_four_axes(edit: GraphEdit, before: ir.Node, source: Source) -> ir.Value:

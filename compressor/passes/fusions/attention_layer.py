@@ -36,6 +36,7 @@ class Attention:
         target: where the result is read.
         scores: scale and biases.
         heads: number of heads.
+        heads_of_keys: as many, or 1 where all heads share their keys and values.
         is_guarded: probabilities that are not a number are replaced by 0 (newer exports of SDPA do so).
     """
 
@@ -47,6 +48,7 @@ class Attention:
     target: Target
     scores: Scores
     heads: int
+    heads_of_keys: int
     is_guarded: bool
 
     @property
@@ -62,6 +64,8 @@ class Attention:
     @property
     def has_heads_first(self) -> bool:
         """Keys and values are in heads already, as a cache keeps them, and may go in so: with four axes."""
+        if self.heads_of_keys != self.heads:
+            return False
         return self.value.order == "bnsd" and self.key.order in ("bnsd", "bnds") and self.value.size == self.key.size
 
     @property
@@ -75,4 +79,5 @@ class Attention:
         new_axes = [_PREPARATION[source.order] - source.steps for source in (self.query, self.key, self.value)]
         if self.has_heads_first:
             new_axes[1:] = [self.key.order == "bnds", 0]
-        return gone - 1 - kept - sum(new_axes) - _PREPARATION[self.target.order]
+        repeats = 2 if self.heads_of_keys != self.heads else 0
+        return gone - 1 - kept - repeats - sum(new_axes) - _PREPARATION[self.target.order]

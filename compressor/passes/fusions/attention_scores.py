@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.match import is_operator, made_by, number_of, operands, tensor_of
+from compressor.passes.fusions.dimensions import ONE
+from compressor.passes.fusions.match import axes_of, is_operator, made_by, number_of, operands, tensor_of
 from compressor.passes.fusions.shape_facts import Facts
 
 
@@ -79,7 +80,7 @@ def scores_before(facts: Facts, value: ir.Value) -> Scores:
     return scores
 
 
-def _scores(facts: Facts, value: ir.Value, depth: int) -> Scores | str | None:
+def _scores(facts: Facts, value: ir.Value, depth: int, readers: int = 1) -> Scores | str | None:
     node = value.producer()
     if node is None or depth == 0:
         return None
@@ -91,14 +92,14 @@ def _scores(facts: Facts, value: ir.Value, depth: int) -> Scores | str | None:
     elif made_by(value, "Add"):
         found = _biased(facts, node, depth)
     elif made_by(value, "Sub"):
-        found = _with_bias(facts, node, node.inputs[0], node.inputs[1], -1.0, depth)
+        found = _less(facts, node, depth)
     elif made_by(value, "Where"):
         found = _filled(facts, node, depth)
     elif made_by(value, "Reshape", "Squeeze", "Unsqueeze"):
         found = _viewed(facts, node, depth)
     else:
         found = _through_other(facts, node, depth)
-    if isinstance(found, Scores) and (len(value.uses()) != 1 or value.is_graph_output()):
+    if isinstance(found, Scores) and (len(value.uses()) != readers or value.is_graph_output()):
         return f"the scores '{value.name}' are read elsewhere, too"
     return found
 
@@ -130,6 +131,28 @@ def _biased(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
             return found
         refusal = refusal or found
     return refusal
+
+
+def _less(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
+    tensor, less = node.inputs
+    if tensor is not None and _is_peak(facts, less, of=tensor):
+        # Softmax is the same of scores that are lowered by one number a row; CogView's PB-relax does so.
+        return _scores(facts, tensor, depth - 1, readers=2)
+    return _with_bias(facts, node, tensor, less, -1.0, depth)
+
+
+def _is_peak(facts: Facts, value: ir.Value | None, *, of: ir.Value) -> bool:
+    """`value` is the maximum of each row of `of`, read nowhere else."""
+    if value is None or len(value.uses()) != 1 or facts.shape(value) is None:
+        return False
+    spread = made_by(value, "Unsqueeze")
+    peak = made_by(spread.inputs[0] if spread is not None else value, "ReduceMax")
+    rank = facts[of].rank
+    if peak is None or peak.inputs[0] is not of or rank is None or len(peak.outputs[0].uses()) != 1:
+        return False
+    is_along_keys = axes_of(peak) in ((-1,), (rank - 1,))
+    shape = facts.shape(of)
+    return is_along_keys and shape is not None and facts.shape(value) == (*shape[:-1], ONE)
 
 
 def _with_bias(

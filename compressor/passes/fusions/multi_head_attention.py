@@ -82,12 +82,14 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
         raise NotFusable("something is added to scores that are transposed")
     queries, keys = scored(edit, scores.product, is_swapped=is_swapped)
     values, targets = weighed(edit, context)
-    common = queries.keys() & keys.keys() & values.keys() & targets.keys()
-    if not common:
+    outer, inner = queries.keys() & targets.keys(), keys.keys() & values.keys()
+    # One head of keys and values may serve all heads of the query (multi-query attention); their product repeats it.
+    stored = outer & inner or inner & {1}
+    if not outer or not stored:
         raise NotFusable("no common number of heads of query, key, value and result follows from the graph")
-    heads = max(common)
-    operands = queries[heads], keys[heads], values[heads], targets[heads]
-    found = Attention(softmax, context, *operands, scores, heads, is_guarded)
+    heads, of_keys = max(outer & inner or outer), max(stored)
+    operands = queries[heads], keys[of_keys], values[of_keys], targets[heads]
+    found = Attention(softmax, context, *operands, scores, heads, of_keys, is_guarded)
     _check(edit, found)
     return found
 

@@ -1,0 +1,63 @@
+"""Attention that shares heads, shifts its scores or scales them by head becomes the same operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.passes.fusions.fusing import assert_left_alone, fuse, normal, operators, reasons
+from tests.passes.fusions.test_multi_head_attention import (
+    ADDED,
+    FEEDS,
+    KEY_AT_ONCE,
+    MERGE,
+    PLAIN,
+    PROJECT,
+    SIZE,
+    SOFTMAX,
+    SPLIT,
+    WIDTH,
+    graph,
+)
+
+ONE_HEAD = (
+    "q = MatMul(x, wq) k = MatMul(x, wk1) v = MatMul(x, wv1) q4 = Reshape(q, split) "
+    "qh = Transpose <perm=[0, 2, 1, 3]> (q4) k4 = Unsqueeze(k, i1) kt = Transpose <perm=[0, 1, 3, 2]> (k4) "
+    "vh = Unsqueeze(v, i1) "
+)
+
+
+def test_repeats_the_one_head_of_keys_and_values_that_all_queries_share() -> None:
+    weights = {"wk1": normal(WIDTH, SIZE), "wv1": normal(WIDTH, SIZE, seed=1)}
+    result = fuse(graph(ONE_HEAD + PLAIN + ADDED + SOFTMAX + MERGE, weights=weights), *FEEDS)
+    found = operators(result.model)
+    assert found["MultiHeadAttention"] == 1
+    assert found["Softmax"] == 0
+    assert found["Tile"] == 2
+
+
+PEAK = "m = ReduceMax <axes=[-1], keepdims=0> (b) u = Unsqueeze(m, minus) d = Sub(b, u) sm = Mul(d, two) "
+SHIFTED = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + ADDED.replace("sm =", "a =") + "b = Div(a, two) "
+
+
+@pytest.mark.parametrize("peak", [PEAK, PEAK.replace("keepdims=0> (b) u = Unsqueeze(m, minus)", "keepdims=1> (b)")])
+def test_drops_the_maximum_that_is_taken_from_each_row(peak: str) -> None:
+    peak = peak if "(b) u" in peak else peak.replace("Sub(b, u)", "Sub(b, m)")
+    result = fuse(graph(SHIFTED + peak + SOFTMAX + MERGE), *FEEDS)
+    found = operators(result.model)
+    assert found["MultiHeadAttention"] == 1
+    assert found["ReduceMax"] == found["Softmax"] == 0
+
+
+@pytest.mark.parametrize(
+    ("peak", "reason"),
+    [
+        (PEAK.replace("Unsqueeze(m, minus)", "Unsqueeze(m, twos)").replace("[-1]", "[2]"), "are read elsewhere, too"),
+        (PEAK.replace("ReduceMax", "ReduceMin"), "are read elsewhere, too"),
+        (PEAK.replace("Sub(b, u)", "Sub(u, b)"), "not as in any attention known here"),
+    ],
+    ids=["of each column", "the minimum", "the other way round"],
+)
+def test_leaves_scores_alone_from_which_something_else_is_taken(peak: str, reason: str) -> None:
+    result = assert_left_alone(graph(SHIFTED + peak + SOFTMAX + MERGE, weights={"twos": np.asarray([2])}), *FEEDS)
+    assert any(reason in given for given in reasons(result))
