@@ -129,6 +129,7 @@ class Chain:
                 size=self.size,
                 counts=trial.result.counts,
                 skipped=trial.result.skipped,
+                quantization=trial.result.quantization,
                 reason="; ".join(notes),
                 seconds=seconds,
             )
@@ -155,6 +156,7 @@ class Chain:
             latency=verdict.latency,
             original_latency=verdict.original_latency,
             score=verdict.score,
+            batching=verdict.batching,
         )
         self.steps.append(figures)
 

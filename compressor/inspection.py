@@ -259,6 +259,7 @@ def _forecast(model: ir.Model) -> tuple[Step, ...]:
                 size=measure(model),
                 counts=result.counts,
                 skipped=result.skipped,
+                quantization=result.quantization,
                 reason=result.note,
                 seconds=seconds,
             )

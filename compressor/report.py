@@ -208,7 +208,7 @@ class Batching:
 
     Attributes:
         rows: rows that were run alone and together.
-        max_rel: largest difference between the two, divided by the largest absolute value of the output; of all outputs.
+        max_rel: largest difference between the two, divided by the output's largest absolute value; of all outputs.
         cosine_min: smallest cosine similarity of a row with itself; None where no output is a row of several numbers.
         original_max_rel: what `max_rel` is for the original, whose own rounding may depend on the batch.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from compressor.errors import OptionError, RuntimeRefusal
+from compressor.evaluation.batching import measure_batching, scales_at_run_time
 from compressor.evaluation.contract import Feeds, Outputs, Refusal, Samples, Session
 from compressor.evaluation.latency import measure_latency
 from compressor.evaluation.material import Material
@@ -16,7 +17,7 @@ from compressor.evaluation.running import stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.tasks.scoring import OriginalScore, Scorer, score_candidate, score_original
 from compressor.model.session import open_session
-from compressor.report import Fidelity, Latency, TaskScore, speedup
+from compressor.report import Batching, Fidelity, Latency, TaskScore, speedup
 
 NO_SPINNING = {"session.intra_op.allow_spinning": "0"}
 """Threads that wait for work sleep instead of spinning: of two models timed in turns, the one that waits would take the
@@ -36,6 +37,7 @@ class Verdict:
         rehearsal: the same on inputs made up from the signature, where `fidelity` is of the user's.
         score: how well it does its task; None without labels.
         latency, original_latency: time per run of both, taken in turns; None where they were not timed.
+        batching: how far rows depend on those beside them, where scales are found at run time.
     """
 
     fidelity: Fidelity
@@ -43,6 +45,7 @@ class Verdict:
     score: TaskScore | None = None
     latency: Latency | None = None
     original_latency: Latency | None = None
+    batching: Batching | None = None
 
     @property
     def speedup(self) -> float | None:
@@ -105,6 +108,7 @@ class Judge:
             score=found.score,
             latency=timed.get("candidate"),
             original_latency=timed.get("original"),
+            batching=self._batching(candidate) if scales_at_run_time(model) else None,
         )
 
     def assess(self, model: ir.Model) -> Verdict | Refusal:
@@ -116,6 +120,9 @@ class Judge:
         """Run `model` on the same samples and compare, without timing it."""
         found = self.assess(model)
         return found if isinstance(found, Refusal) else found.fidelity
+
+    def _batching(self, candidate: Session) -> Batching | None:
+        return measure_batching(self.reference.session, candidate, self.samples)
 
     def _open(self, model: ir.Model) -> Session | Refusal:
         try:

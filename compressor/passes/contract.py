@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.report import Skip
+from compressor.report import Quantization, Skip
 
 
 class Claim(Enum):
@@ -32,12 +32,14 @@ class PassResult:
         counts: facts, such as ``{"initializers_merged": 77}``; a count of things done, never 0.
         skipped: candidates left alone, each with its reason.
         note: what a reader must know of this result, for example which engine made it; empty otherwise.
+        quantization: what became of the float weights, where some were quantized.
     """
 
     model: ir.Model
     counts: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[Skip, ...] = ()
     note: str = ""
+    quantization: Quantization | None = None
 
     @property
     def is_changed(self) -> bool:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from compressor.errors import OptionError
 from compressor.model.tensors import all_graphs
 from compressor.passes.contract import Claim, Pass, PassResult
+from compressor.passes.quantization.account import account_for
 from compressor.passes.quantization.blockwise import DEFAULT_BLOCK_SIZE, SMALLEST_BLOCK, is_block_size
 from compressor.passes.quantization.edit import Edit
 from compressor.passes.quantization.exclusion import Exclusion
@@ -101,7 +102,13 @@ class QuantizeDynamic(Pass):
             _unused(unused(self.overrides, floats)),
         ]
         counts = _apply(model, plans)
-        return PassResult(model=model, counts=counts, skipped=tuple(skipped), note="; ".join(filter(None, notes)))
+        return PassResult(
+            model=model,
+            counts=counts,
+            skipped=tuple(skipped),
+            note="; ".join(filter(None, notes)),
+            quantization=account_for(plans, skipped),
+        )
 
     def decide(self, weights: Sequence[FloatWeight]) -> tuple[list[WeightPlan], list[Skip]]:
         """Plan each weight, reading it once, or say why it stays float; the model stays as it is."""

@@ -96,28 +96,46 @@ def test_leaves_no_duplicates_behind_deduplication(path: Path) -> None:
     assert not DeduplicateInitializers().run(result.model).counts.get("initializers_merged")
 
 
-def test_no_float_weight_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks only, in the pass and when the integers are written."""
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of what is read from weights."""
     from compressor.model import weights
-    from compressor.passes.quantization import channels
 
-    model = draw("g (float[N, 1024] x) => (float[N, 512] y) { y = MatMul(x, w) }", w=normal(1024, 512))
-    path = tmp_path / "model.onnx"
-    onnx.save(model, path)
-    loaded = load(path)
-    longest = 0
+    lengths: list[int] = []
     original = weights.StoredWeight.read
 
     def read(self: weights.StoredWeight, start: int, stop: int) -> bytes:
-        nonlocal longest
-        longest = max(longest, stop - start)
+        lengths.append(stop - start)
         return original(self, start, stop)
 
     monkeypatch.setattr(weights.StoredWeight, "read", read)
-    result = QuantizeDynamic().run(loaded)
+    return lengths
+
+
+def test_no_large_weight_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[int]) -> None:
+    """Blocks only, in the pass and when the integers are written; of a third reading no more than may be held."""
+    from compressor.passes.quantization import channels, noise
+
+    monkeypatch.setattr(noise, "HELD_ELEMENTS", 1 << 18)
+    model = draw("g (float[N, 2048] x) => (float[N, 1024] y) { y = MatMul(x, w) }", w=normal(2048, 1024))
+    onnx.save(model, tmp_path / "model.onnx")
+    result = QuantizeDynamic().run(load(tmp_path / "model.onnx"))
     assert result.counts["matmul_in_int8"] == 1
+    assert 0 < max(reads) <= channels._BLOCK_ELEMENTS * 4
+    assert sum(reads) == 4 * (2048 * 1024 + (1 << 18))
+    reads.clear()
     save(result.model, tmp_path / "out.onnx")
-    assert 0 < longest <= channels._BLOCK_ELEMENTS * 4
+    assert max(reads) <= channels._BLOCK_ELEMENTS * 4
+    assert sum(reads) == 4 * 2048 * 1024
+
+
+def test_a_weight_that_may_be_held_is_read_once_for_scales_and_noise(tmp_path: Path, reads: list[int]) -> None:
+    model = draw("g (float[N, 512] x) => (float[N, 512] y) { y = MatMul(x, w) }", w=normal(512, 512))
+    onnx.save(model, tmp_path / "model.onnx")
+    result = QuantizeDynamic().run(load(tmp_path / "model.onnx"))
+    assert result.quantization is not None
+    assert result.quantization.worst[0].sqnr_db > 35
+    assert reads == [4 * 512 * 512]
 
 
 def normal(*shape: int, seed: int = 0) -> Array:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from compressor.model.weights import StoredWeight, read_block
 from compressor.passes.quantization.channels import HUGE
+from compressor.passes.quantization.noise import energy, ratio_db
 from compressor.passes.quantization.views import View
 
 _PIECE_ELEMENTS = 1 << 17
@@ -32,8 +33,8 @@ _TINY = {ir.DataType.FLOAT: float(np.finfo(np.float32).tiny), ir.DataType.FLOAT1
 """Smallest scale of a type; under float16's normal range it has few digits, which the integers make up for."""
 
 _LARGEST_LOSS = {8: 1 / 8, 4: 1 / 2}
-"""Share of an output's values that may round to zero. Normal random numbers lose under 1 % and 14 %. A value that drowns
-its block takes 31 others with it in blocks of 32."""
+"""Share of an output's values that may round to zero. Normal random numbers lose under 1 % and 14 %; in blocks of 32, a
+value that drowns its block takes 31 others with it."""
 
 Piece = tuple[slice, slice, NDArray[np.float32]]
 """Some outputs, some of their blocks, and the values: one row an output, one column a block, and the block."""
@@ -93,11 +94,13 @@ class Blocks:
         scales: value of one step, ``[outputs, blocks]``, exact in the type they are stored in.
         zero_points: the integer that stands for zero, of the same shape; None where it is the middle for all.
         ruined: outputs too many values of which round to zero.
+        sqnr_db: 10 log10(sum(w^2) / sum((w - w')^2)) over all of the matrix.
     """
 
     scales: NDArray[np.float32]
     zero_points: NDArray[np.uint8] | None
     ruined: int
+    sqnr_db: float
 
 
 def as_matrix(view: View, outputs_axis: int) -> Matrix | None:
@@ -122,6 +125,7 @@ def measure_blocks(
     scales = np.empty(shape, np.float32)
     zero_points = np.full(shape, form.middle, np.uint8)
     used, lost, peak = np.zeros(matrix.outputs, np.int64), np.zeros(matrix.outputs, np.int64), 0.0
+    signal = noise = 0.0
     choose = _fit_with_zero_point if form.bits == 4 else _fit_symmetric
     with np.errstate(over="ignore", invalid="ignore"):
         for outputs, blocks, values in _pieces(tensor, matrix, form.size):
@@ -134,13 +138,16 @@ def measure_blocks(
             step, zero = choose(values, form)
             step = np.maximum(step.astype(scale_type.numpy()).astype(np.float32), np.float32(_TINY[scale_type]))
             scales[outputs, blocks], zero_points[outputs, blocks] = step, zero
+            bottom = -zero[..., None].astype(np.float32)
+            steps = np.clip(np.rint(values / step[..., None]), bottom, bottom + form.highest)
+            signal, noise = signal + energy(values), noise + energy(values - steps * step[..., None])
             nonzero = values != 0
             used[outputs] += np.count_nonzero(nonzero, axis=(1, 2))
             lost[outputs] += np.count_nonzero(nonzero & (np.abs(values) < step[..., None] / 2), axis=(1, 2))
     if peak < form.highest * _TINY[ir.DataType.FLOAT]:
         return "holds only zeros and denormal values"
     ruined = int(np.count_nonzero(lost > used * _LARGEST_LOSS[form.bits]))
-    return Blocks(scales, zero_points if form.bits == 4 else None, ruined)
+    return Blocks(scales, zero_points if form.bits == 4 else None, ruined, ratio_db(signal, noise))
 
 
 def packed_blocks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def measure_channels(
     peak, reach, total = np.zeros(small, np.float32), np.zeros(small, np.float32), np.zeros(small, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         for region, block in _magnitudes(tensor, without):
-            at = _along(region, axes)
+            at = along(region, axes)
             largest = block.max(axis=over, keepdims=True)
             np.maximum(peak[at], largest, out=peak[at])
             np.maximum(reach[at], 2 * largest if lost else largest, out=reach[at])
@@ -164,8 +165,8 @@ def integer_blocks(
     dtype = np.uint8 if zero_point else np.int8
 
     def blocks() -> Iterator[NDArray[Any]]:
-        for region, block in _blocks(tensor, without):
-            scaled = np.multiply(block, inverse[_along(region, axes)])
+        for region, block in read_blocks(tensor, without):
+            scaled = np.multiply(block, inverse[along(region, axes)])
             np.rint(scaled, out=scaled)
             if zero_point:
                 scaled += np.float32(zero_point)
@@ -200,24 +201,33 @@ def _count_nonzero(tensor: ir.TensorProtocol, axes: frozenset[int], without: Col
     shape = tuple(tensor.shape.numpy())
     count = np.zeros(tuple(size if axis in axes else 1 for axis, size in enumerate(shape)), np.int64)
     over = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    for region, block in _blocks(tensor, without):
-        count[_along(region, axes)] += np.count_nonzero(block, axis=over, keepdims=True)
+    for region, block in read_blocks(tensor, without):
+        count[along(region, axes)] += np.count_nonzero(block, axis=over, keepdims=True)
     return count
 
 
 def _magnitudes(
     tensor: ir.TensorProtocol, without: Collection[int]
 ) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
-    for region, block in _blocks(tensor, without):
+    for region, block in read_blocks(tensor, without):
         yield region, np.abs(block)
 
 
-def _blocks(tensor: ir.TensorProtocol, without: Collection[int]) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+def read_blocks(
+    tensor: ir.TensorProtocol, without: Collection[int] = (), *, every: int = 1
+) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+    """Yield blocks of `tensor` as float32, the first of every `every`, each with its slices.
+
+    Args:
+        tensor: the weight.
+        without: indices along the first axis read as zeros.
+        every: 1 reads all of it.
+    """
     # A weight that is itself computed would be computed again for every block.
     source = tensor
     if isinstance(tensor, DetachedWeight) and not isinstance(tensor, StoredWeight):
         source = ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
-    for region, start, stop in _regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS):
+    for region, start, stop in islice(_regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS), 0, None, every):
         sizes = tuple(part.stop - part.start for part in region)
         block = read_block(source, start, stop).astype(_DTYPES[tensor.dtype], copy=False).reshape(sizes)
         zeroed = [index - region[0].start for index in without if region[0].start <= index < region[0].stop]
@@ -247,5 +257,6 @@ def _regions(shape: tuple[int, ...], limit: int, start: int = 0) -> Iterator[Reg
             yield (slice(index, index + 1), *region), first, last
 
 
-def _along(region: tuple[slice, ...], axes: frozenset[int]) -> tuple[slice, ...]:
+def along(region: tuple[slice, ...], axes: frozenset[int]) -> tuple[slice, ...]:
+    """Where in an array with size 1 along all but `axes` a block lies."""
     return tuple(part if axis in axes else slice(0, 1) for axis, part in enumerate(region))

@@ -27,6 +27,7 @@ from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
+from compressor.passes.quantization.noise import held, signal_to_noise_db
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
 from compressor.passes.quantization.recurrent import match_lstm
@@ -83,6 +84,7 @@ class Plan(WeightPlan):
     draft: Draft
     weight_type: WeightType
     scales: NDArray[np.float32]
+    sqnr_db: float
     float_rows: tuple[int, ...] = ()
 
     @property
@@ -132,20 +134,22 @@ def draft_weight(weight: FloatWeight, scheme: Scheme) -> Draft | str:
 
 def plan_weight(draft: Draft, wanted: WeightType) -> Plan | str:
     """Read the weight once, in blocks, and scale it, or say why int8 would not represent it."""
-    tensor, weight_type = draft.weight.tensor, _choose_type(draft, wanted)
+    tensor, weight_type = held(draft.weight.tensor), _choose_type(draft, wanted)
     products = [role for role in draft.roles if role.weight_types] if weight_type is WeightType.INT8 else []
     paired = {role.summed_axis for role in products}
     measured = measure_channels(tensor, draft.channels, paired=paired)
     reason = unfit_reason(tensor, measured, draft.channels, scaled=draft.scaled)
     if not reason:
-        return Plan(draft, weight_type, scales_for(measured, draft.scaled))
+        scales = scales_for(measured, draft.scaled)
+        return Plan(draft, weight_type, scales, signal_to_noise_db(tensor, scales))
     rows = find_outlier_rows(tensor, measured, paired) if _can_split(draft) else ()
     if not rows or _saved_bytes(draft) <= _split_bytes(draft, len(rows)):
         return reason
     rest = measure_channels(tensor, draft.channels, paired=paired, without=rows)
     if unfit_reason(tensor, rest, draft.channels, scaled=draft.scaled, without=rows):
         return reason
-    return Plan(draft, weight_type, scales_for(rest, draft.scaled), rows)
+    scales = scales_for(rest, draft.scaled)
+    return Plan(draft, weight_type, scales, signal_to_noise_db(tensor, scales, rows), rows)
 
 
 def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:
