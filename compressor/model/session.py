@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -89,7 +90,8 @@ def _initializers(skeleton: Skeleton) -> dict[str, Any]:
         if weight.dtype.bitwidth < 8:
             continue
         array = weight.mapped() if isinstance(weight, StoredWeight) else weight.numpy()
-        if array.dtype.isbuiltin == 1:
+        # Of the type, not of the array's dtype: one with its byte order spelled out is no built-in one any more.
+        if np.dtype(array.dtype.type).isbuiltin == 1:
             values[tensor.name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
     return values
 

@@ -157,6 +157,14 @@ def test_unaligned_weights_are_read_right(tmp_path: Path) -> None:
         assert outputs(open_session(load(path))) == from_file(path)
 
 
+@pytest.mark.parametrize("draw", [plain, in_constant, of_float16, of_int64, of_bool])
+def test_a_stored_weight_is_handed_over_as_it_lies_in_its_file(tmp_path: Path, draw: Any) -> None:
+    """Put into the serialized model instead, the weights of a large model would pass what protobuf can hold."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(draw().SerializeToString())
+    assert len(open_session(load(path)).compressor_weights) == 1
+
+
 def test_the_weights_live_as_long_as_the_session(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(plain().SerializeToString())
