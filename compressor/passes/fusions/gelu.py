@@ -7,26 +7,21 @@ x * 0.5 * (1 + erf(x / sqrt 2)) is Gelu; x * 0.5 * (1 + tanh(sqrt(2 / pi) * (x +
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import onnx_ir as ir
 
 from compressor.passes.fusions.dimensions import ONE
+from compressor.passes.fusions.gate import Gated, read_gate
 from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import (
     is_contrib,
-    is_number,
     is_operator,
     made_by,
-    number_of,
-    only_user,
     operands,
-    other_input,
-    scalar_operand,
     sole_user,
 )
 from compressor.passes.fusions.polynomial import Polynomial, are_close, polynomial_of
-from compressor.passes.fusions.target import Target
+from compressor.passes.target import Target
 
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 """Element types for which ONNX Runtime's CPU provider has all of these operators."""
@@ -42,9 +37,9 @@ def fuse(edit: GraphEdit) -> None:
     for node in edit.nodes("Erf", "Tanh"):
         if is_operator(node, "Erf", "Tanh"):
             _fuse_gelu(edit, node)
-    if edit.target is Target.ORT:
-        for node in edit.nodes("Sigmoid"):
-            _fuse_quick_gelu(edit, node)
+    for node in edit.nodes("Sigmoid"):
+        if is_operator(node, "Sigmoid"):
+            _fuse_sigmoid(edit, node)
 
 
 def fuse_bias(edit: GraphEdit) -> None:
@@ -58,43 +53,18 @@ def fuse_bias(edit: GraphEdit) -> None:
 
 
 def _fuse_gelu(edit: GraphEdit, node: ir.Node) -> None:
-    added = only_user(node.outputs[0], "Add")
-    if added is None or not is_number(other_input(added, node.outputs[0]), 1.0):
-        return
-    for source, result in _halved_products(added.outputs[0]):
-        if edit.facts.dtype(source) not in SUPPORTED_TYPES:
+    for found in read_gate(node.outputs[0]):
+        sign = math.copysign(1.0, found.slope)
+        if not found.is_line(0.5 * sign, 0.5) or not _is_supported(edit, found):
             continue
-        if are_close(polynomial_of(node.inputs[0], source), _INNER[node.op_type]):
+        expected = {power: sign * factor for power, factor in _INNER[node.op_type].items()}  # both gates are odd
+        if are_close(polynomial_of(node.inputs[0], found.source), expected):
             if lack := edit.lack_of("Gelu"):
                 edit.skip(place_of(node), lack)
                 return
-            _replace(edit, result, _gelu(edit, node.op_type), source)
+            _replace(edit, found, _gelu(edit, node.op_type))
             edit.counts["gelu_fused"] += 1
             return
-
-
-def _halved_products(value: ir.Value) -> Iterator[tuple[ir.Value, ir.Value]]:
-    """Every x for which a value behind `value` is x * 0.5 * `value`, with that value."""
-    factor, source = 1.0, None
-    for _ in range(2):
-        node = only_user(value, "Mul")
-        other = other_input(node, value) if node is not None else None
-        if node is None or other is None:
-            return
-        value, number = node.outputs[0], number_of(other)
-        if number is not None:
-            factor *= number
-        elif source is None:
-            source = other
-        else:
-            return
-        if source is None:
-            continue
-        if math.isclose(factor, 0.5, rel_tol=1e-4):
-            yield source, value
-        half = scalar_operand(scaled) if (scaled := made_by(source, "Mul")) is not None else None
-        if half is not None and math.isclose(factor * half[1], 0.5, rel_tol=1e-4):
-            yield half[0], value
 
 
 def _gelu(edit: GraphEdit, op_type: str) -> tuple[str, str, dict[str, str]]:
@@ -104,28 +74,41 @@ def _gelu(edit: GraphEdit, op_type: str) -> tuple[str, str, dict[str, str]]:
     return ("Gelu" if op_type == "Erf" else "FastGelu"), CONTRIB, {}
 
 
-def _fuse_quick_gelu(edit: GraphEdit, node: ir.Node) -> None:
-    gate = node.outputs[0]
-    multiplied = only_user(gate, "Mul") if is_operator(node, "Sigmoid") else None
-    source = other_input(multiplied, gate) if multiplied is not None else None
-    if multiplied is None or source is None or edit.facts.dtype(source) not in SUPPORTED_TYPES:
-        return
-    inner = polynomial_of(node.inputs[0], source)
-    if inner is None or inner.keys() != {1}:
-        return
-    _replace(edit, multiplied.outputs[0], ("QuickGelu", CONTRIB, {"alpha": inner[1]}), source)
-    edit.counts["quick_gelu_fused"] += 1
+def _fuse_sigmoid(edit: GraphEdit, node: ir.Node) -> None:
+    """Fuse QuickGelu, and the tanh form written with a sigmoid: (1 + tanh z) / 2 = sigmoid(2 z)."""
+    doubled = {power: 2 * factor for power, factor in _INNER["Tanh"].items()}
+    for found in read_gate(node.outputs[0]):
+        inner = polynomial_of(node.inputs[0], found.source) if found.is_line(1.0, 0.0) else None
+        if inner is None or not _is_supported(edit, found):
+            continue
+        if are_close(inner, doubled) and not edit.lack_of("Gelu"):
+            _replace(edit, found, _gelu(edit, "Tanh"))
+            edit.counts["gelu_fused"] += 1
+            return
+        if inner.keys() == {1} and edit.target is Target.ORT:
+            _replace(edit, found, ("QuickGelu", CONTRIB, {"alpha": inner[1]}))
+            edit.counts["quick_gelu_fused"] += 1
+            return
+
+
+def _is_supported(edit: GraphEdit, found: Gated) -> bool:
+    """Types are known and taken; a scalar could grow an axis by the constants of the long form."""
+    types = edit.facts.dtype(found.source), edit.facts.dtype(found.result)
+    return set(types) <= set(SUPPORTED_TYPES) and edit.facts[found.source].rank != 0
 
 
 def _replace(
-    edit: GraphEdit,
-    result: ir.Value,
-    operator: tuple[str, str, dict[str, str]] | tuple[str, str, dict[str, float]],
-    source: ir.Value,
+    edit: GraphEdit, found: Gated, operator: tuple[str, str, dict[str, str]] | tuple[str, str, dict[str, float]]
 ) -> None:
-    op_type, domain, attributes = operator
-    last = result.producer()
+    """Put one operator in the place of the gate, in the type of the result."""
+    (op_type, domain, attributes), source, result = operator, found.source, found.result
+    last, dtype = result.producer(), edit.facts.dtype(result)
     assert last is not None
+    assert dtype is not None
+    if edit.facts.dtype(source) != dtype:
+        source = edit.insert(
+            last, "Cast", [source], attributes={"to": dtype.value}, name=f"{source.name}_cast"
+        ).outputs[0]
     fused = edit.insert(last, op_type, [source], attributes=attributes, domain=domain, name=f"{result.name}_fused")
     edit.replace(result, fused.outputs[0])
     edit.sweep([last])

@@ -132,6 +132,11 @@ def ints_attribute(node: ir.Node, name: str) -> tuple[int, ...] | None:
     return None if attribute is None or attribute.is_ref() else tuple(attribute.as_ints())
 
 
+def is_float_cast(node: ir.Node) -> bool:
+    """A Cast to float32 or float16."""
+    return is_operator(node, "Cast") and int_attribute(node, "to", 0) in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+
+
 def is_swap(node: ir.Node) -> bool:
     """A Transpose that exchanges the last two axes of three or more."""
     perm = ints_attribute(node, "perm") or ()

@@ -6,7 +6,7 @@ import math
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.match import is_operator, number_of
+from compressor.passes.fusions.match import is_float_cast, is_operator, number_of
 
 Polynomial = dict[int, float]
 """Coefficient by power."""
@@ -15,13 +15,18 @@ MAX_POWER = 4
 
 
 def polynomial_of(value: ir.Value | None, variable: ir.Value, depth: int = 8) -> Polynomial | None:
-    """Write `value` as a polynomial of `variable`; None where it is not one, or one of a high power."""
+    """Write `value` as a polynomial of `variable`; None where it is not one, or one of a high power.
+
+    Casts between float types count as nothing, as mixed precision puts them anywhere.
+    """
     if value is variable:
         return {1: 1.0}
     number = number_of(value)
     if number is not None:
         return {0: number}
     node = value.producer() if value is not None else None
+    if node is not None and depth and is_float_cast(node):
+        return polynomial_of(node.inputs[0], variable, depth - 1)
     if node is None or depth == 0 or not is_operator(node, "Add", "Sub", "Mul", "Div", "Pow") or len(node.inputs) != 2:
         return None
     left = polynomial_of(node.inputs[0], variable, depth - 1)
