@@ -25,7 +25,7 @@ from compressor.passes.fusions import (
 from compressor.passes.fusions.graph_edit import CONTRIB, SMALL_CONSTANT, GraphEdit
 from compressor.passes.fusions.standard.lowering import lower
 from compressor.passes.fusions.standard.raising import fuse_raised
-from compressor.passes.fusions.target import Target
+from compressor.passes.target import Target
 
 KINDS = (
     "rotary_embedding", "attention", "grouped_queries", "attention_cache", "gelu", "bias_gelu", "layer_normalization",

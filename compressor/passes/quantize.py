@@ -27,6 +27,7 @@ from compressor.passes.quantization.recognition import describe_quantization
 from compressor.passes.quantization.schemes import AnyDraft, draft_under, other_than_asked, plan_draft
 from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight, find_float_weights
+from compressor.passes.target import Target
 from compressor.report import Skip
 
 _LEAST_ELEMENTS = 2
@@ -55,6 +56,7 @@ class QuantizeDynamic(Pass):
         exclude_operators: a weight stays float if an operator of one of these types uses it.
         overrides: schemes of single weights, ``GLOB=SCHEME`` each, with globs as in `exclude`, or ``GLOB=float``; the
             first that matches a weight decides. ``--search`` writes them.
+        target: whose operators the result may hold; the standard has none for weights in blocks or LSTMs of integers.
 
     Raises:
         OptionError: `min_elements` is negative, `block_size` no power of two from 16 on, or an override is malformed.
@@ -70,6 +72,7 @@ class QuantizeDynamic(Pass):
     exclude: tuple[str, ...] = ()
     exclude_operators: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    target: Target = Target.ORT
 
     def __post_init__(self) -> None:
         if not is_block_size(self.block_size):
@@ -127,11 +130,15 @@ class QuantizeDynamic(Pass):
                 continue
             reason = decision if isinstance(decision, str) else "is multiplied by another weight, which is quantized"
             skipped.append(Skip(candidate=weight.name, reason=reason, weight_bytes=weight.tensor.nbytes))
-        return pair_up(plans), skipped
+        return pair_up(plans, self.target), skipped
 
     def _draft(self, weight: FloatWeight, overrides: Sequence[Override]) -> AnyDraft | str:
         scheme = scheme_for(weight, overrides, self.scheme)
-        return scheme if isinstance(scheme, str) else draft_under(scheme, weight, self.block_size, self._exclusion)
+        return (
+            scheme
+            if isinstance(scheme, str)
+            else draft_under(scheme, weight, self.block_size, self._exclusion, self.target)
+        )
 
     def _read(self, draft: AnyDraft | str) -> WeightPlan | str:
         return draft if isinstance(draft, str) else plan_draft(draft, self.weight_type)

@@ -1,4 +1,4 @@
-"""Say for whom a model is fused: which operators may be put in."""
+"""Say whom a result is for: which operators may be put in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Target(Enum):
-    """Whose operators a fused model may hold."""
+    """Whose operators passes may put in."""
 
     ORT = "ort"
     """ONNX Runtime: the standard's operators and those of `com.microsoft`."""

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.match import STANDARD_DOMAINS
 from compressor.passes.fusions.shape_facts import Facts, infer, learn_node, nodes_of
-from compressor.passes.fusions.target import Target, lack_of
+from compressor.passes.target import Target, lack_of
 from compressor.report import Skip
 
 CONTRIB = "com.microsoft"

@@ -13,11 +13,14 @@ from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.plan import Draft, Plan, draft_weight, plan_weight, standing_reason
 from compressor.passes.quantization.storage import WeightPlan
 from compressor.passes.quantization.weights import FloatWeight
+from compressor.passes.target import Target
 
 AnyDraft = Draft | BlockDraft | HalfDraft
 
 
-def draft_under(scheme: Scheme, weight: FloatWeight, block_size: int, exclusion: Exclusion) -> AnyDraft | str:
+def draft_under(
+    scheme: Scheme, weight: FloatWeight, block_size: int, exclusion: Exclusion, target: Target = Target.ORT
+) -> AnyDraft | str:
     """Find what `weight` can be stored as, reading none of it, or say why it stays float.
 
     Where some use cannot read blocks the weight is stored in 8 bits with a scale a channel, and decoded.
@@ -29,7 +32,9 @@ def draft_under(scheme: Scheme, weight: FloatWeight, block_size: int, exclusion:
         return draft_half(weight)
     if scheme.block_bits is None:
         return draft_weight(weight, scheme)
-    in_blocks = draft_blocks(weight, BlockFormat(scheme.block_bits, block_size))
+    in_blocks: BlockDraft | str = "the standard has no operator that reads blocks"
+    if target is Target.ORT:
+        in_blocks = draft_blocks(weight, BlockFormat(scheme.block_bits, block_size))
     if isinstance(in_blocks, BlockDraft):
         return in_blocks
     by_channel = draft_weight(weight, Scheme.WEIGHT_ONLY)

@@ -35,8 +35,8 @@ def without_lowest(edit: GraphEdit, before: ir.Node, mask: ir.Value) -> ir.Value
         return edit.insert(before, "Where", inputs, name=f"{name}_raised").outputs[0]
     if lowest not in numbers:
         return mask
-    inputs = [
+    branches: list[ir.Value | None] = [
         edit.number(next_to_lowest, dtype) if number == lowest else value
         for number, value in zip([None, *numbers], choice.inputs, strict=True)
     ]
-    return edit.insert(before, "Where", inputs, name=f"{name}_raised").outputs[0]
+    return edit.insert(before, "Where", branches, name=f"{name}_raised").outputs[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from compressor.passes.fusions.graph_edit import GraphEdit
-from compressor.passes.fusions.target import lack_of
+from compressor.passes.target import lack_of
 
 
 class NotLowerable(Exception):

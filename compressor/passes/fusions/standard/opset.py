@@ -17,7 +17,7 @@ from compressor.passes.fusions.match import STANDARD_DOMAINS
 from compressor.passes.fusions.shape_facts import nodes_of
 from compressor.passes.fusions.standard.conversions import CONVERSIONS, Change, NotConvertible
 from compressor.passes.fusions.standard.schemas import changes, only_extends, schema
-from compressor.passes.fusions.target import FIRST_OPSETS
+from compressor.passes.target import FIRST_OPSETS
 
 NEWEST = max(FIRST_OPSETS.values())
 """The opset that has them all; a model is raised to where one of them begins, or not at all."""

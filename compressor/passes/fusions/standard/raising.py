@@ -13,7 +13,7 @@ from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import STANDARD_DOMAINS
 from compressor.passes.fusions.standard.lowering import lower
 from compressor.passes.fusions.standard.opset import raise_opset
-from compressor.passes.fusions.target import FIRST_OPSETS, lack_of
+from compressor.passes.target import FIRST_OPSETS, lack_of
 from compressor.report import Skip
 
 
