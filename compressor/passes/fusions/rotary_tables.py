@@ -16,7 +16,7 @@ from compressor.passes.fusions.graph_edit import GraphEdit
 from compressor.passes.fusions.match import int_attribute, ints_attribute, is_at_end, made_by, tensor_of
 from compressor.passes.fusions.shape_facts import Facts
 from compressor.passes.fusions.shapes_moved import slice_bounds
-from compressor.passes.fusions.target import Target
+from compressor.passes.target import Target
 
 MAX_STEPS = 24
 """Operators between the cosines and the angles that are looked through; the longest seen in an export is 9."""
