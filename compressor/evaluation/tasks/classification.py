@@ -29,6 +29,7 @@ class Classification:
     name: str = "classification"
     metric: str = "accuracy"
     is_less_better: bool = False
+    is_right_or_wrong: bool = True
 
     @classmethod
     def of(cls, labelling: Labelling) -> Classification:

@@ -39,6 +39,10 @@ class Task(Protocol):
     def is_less_better(self) -> bool:
         """Tell metrics that grow as a model gets worse."""
 
+    @property
+    def is_right_or_wrong(self) -> bool:
+        """Tell whether each sample scores 1 or 0, so that the metric is a share and exact formulas hold."""
+
     def read(self, batch: Batch) -> Array:
         """Keep what scoring needs, an entry on the first axis for each row.
 

@@ -33,6 +33,7 @@ class MultiLabel:
     name: str = "multi-label"
     metric: str = "micro F1"
     is_less_better: bool = False
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> MultiLabel:

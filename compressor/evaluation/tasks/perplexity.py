@@ -27,6 +27,7 @@ class Perplexity:
     name: str = "perplexity"
     metric: str = "perplexity"
     is_less_better: bool = True
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling, ids: str) -> Perplexity:

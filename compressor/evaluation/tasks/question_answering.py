@@ -40,6 +40,7 @@ class QuestionAnswering:
     name: str = "question-answering"
     metric: str = "F1"
     is_less_better: bool = False
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> QuestionAnswering:

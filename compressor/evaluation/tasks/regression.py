@@ -28,6 +28,7 @@ class Regression:
     name: str = "regression"
     metric: str = "mean absolute error"
     is_less_better: bool = True
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> Regression:

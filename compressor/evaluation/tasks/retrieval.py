@@ -33,6 +33,7 @@ class Retrieval:
     metric: str
     name: str = "retrieval"
     is_less_better: bool = False
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> Retrieval:

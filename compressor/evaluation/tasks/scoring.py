@@ -100,7 +100,7 @@ def score_candidate(facts: Array, original: OriginalScore) -> TaskScore:
     scores = task.score(facts, original.facts)
     low, high = _interval(task, scores)
     wins, losses = _turned(task, scores, original.scores)
-    if _counts_successes(scores) and _counts_successes(original.scores) and wins is not None and losses is not None:
+    if task.is_right_or_wrong and wins is not None and losses is not None:
         p_value = mcnemar_p(wins, losses)
     else:
         p_value = paired_bootstrap_p(scores, original.scores, task.summarize)
@@ -111,14 +111,9 @@ def score_candidate(facts: Array, original: OriginalScore) -> TaskScore:
 
 
 def _interval(task: Task, scores: Array) -> tuple[float, float]:
-    if _counts_successes(scores):
+    if task.is_right_or_wrong:
         return wilson_interval(int(scores.sum()), len(scores))
     return bootstrap_interval(scores, task.summarize)
-
-
-def _counts_successes(scores: Array) -> bool:
-    """Every sample is right or wrong, so the metric is a share."""
-    return scores.ndim == 1 and bool(np.isin(scores, (0.0, 1.0)).all())
 
 
 def _turned(task: Task, scores: Array, original: Array) -> tuple[int | None, int | None]:

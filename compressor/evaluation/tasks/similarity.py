@@ -32,6 +32,7 @@ class Similarity:
     name: str = "similarity"
     metric: str = "Spearman correlation"
     is_less_better: bool = False
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> Similarity:

@@ -35,6 +35,7 @@ class TokenClassification:
     name: str = "token-classification"
     metric: str = "word accuracy"
     is_less_better: bool = False
+    is_right_or_wrong: bool = False
 
     @classmethod
     def of(cls, labelling: Labelling) -> TokenClassification:
