@@ -23,11 +23,14 @@ from compressor.model.load import load
 from compressor.model.save import check_output, save
 from compressor.model.size import bytes_on_disk
 from compressor.model.together import check_together, save_together
+from compressor.passes.contract import Pass
+from compressor.passes.quantize import QuantizeDynamic
 from compressor.recipe import Recipe
-from compressor.report import Report, SetReport
+from compressor.report import Attempt, Report, SetReport
 
 if TYPE_CHECKING:
     from compressor.evaluation.judge import Judge
+    from compressor.search.search import Found
 
 
 def compress(
@@ -36,6 +39,7 @@ def compress(
     *,
     recipe: Recipe | None = None,
     budget: Budget | None = None,
+    search: bool = False,
     keep: bool = False,
     force: bool = False,
     verify: bool = True,
@@ -49,7 +53,10 @@ def compress(
         out: where the result goes; None measures without writing.
         recipe: the passes; None takes deduplicate, fuse, quantize.
         budget: what the result may cost; where it costs more, nothing is written and the report says what is broken.
-        keep: write the result all the same.
+        search: choose the scheme of every weight, in place of the quantize pass's own, so that the result keeps the
+            limits of `budget` on quality at the smallest size, or its limit of size at the best quality. The report
+            holds what was tried, and the recipe that makes the same result again.
+        keep: write the result even if it breaks a limit.
         force: replace an existing `out`.
         verify: run original and result after every pass; without it nothing is known of accuracy.
         evaluation: the inputs and labels to judge on; None makes inputs up from the model's signature.
@@ -58,11 +65,11 @@ def compress(
     Raises:
         ModelError: the file, or data it points to, is missing, malformed or unsafe.
         OptionError: the budget holds limits that `verify` would have to check, or the data of `evaluation` cannot be
-            read or does not fit the model.
+            read or does not fit the model, or there is nothing to search for, or the model does not run.
         OutputError: `out` cannot be written, or exists and `force` is not set.
     """
-    settings = _settings(recipe, verify, evaluation, progress)
-    limits = _checkable(budget, verify)
+    limits = _checkable(budget, verify, search)
+    settings = _settings(recipe, verify, evaluation, progress, limits if search else None)
     target = Path(out) if out is not None else None
     settings.tell("reading the model")
     model = load(path)
@@ -84,6 +91,7 @@ def compress_together(
     *,
     recipe: Recipe | None = None,
     budget: Budget | None = None,
+    search: bool = False,
     keep: bool = False,
     force: bool = False,
     verify: bool = True,
@@ -100,6 +108,7 @@ def compress_together(
         out: the folder for the results; it is made where it is missing, the folders above it are not.
         recipe, keep, force, verify, progress: as for :func:`compress`.
         budget: each model is held to its quality limits, the whole set to its size.
+        search: as for :func:`compress`, for each model; it takes a limit on quality.
         evaluation: as for :func:`compress`, but without data, which fits one model at a time.
 
     Raises:
@@ -108,10 +117,10 @@ def compress_together(
             data is given; or as for :func:`compress`.
         OutputError: a result cannot be written, or exists and `force` is not set.
     """
-    settings = _settings(recipe, verify, evaluation, progress)
+    limits = _checkable(budget, verify, search)
+    settings = _settings(recipe, verify, evaluation, progress, replace(limits, max_size=None) if search else None)
     if settings.evaluation.data is not None:
         raise OptionError("data fits one model at a time; compress the models one by one, or leave out --data")
-    limits = _checkable(budget, verify)
     targets = _targets([Path(path) for path in paths], Path(out))
     sources = {target: load(path) for target, path in targets.items()}
     check_together(sources, overwrite=force)
@@ -138,8 +147,10 @@ def compress_together(
     )
 
 
-def _checkable(budget: Budget | None, verify: bool) -> Budget:
+def _checkable(budget: Budget | None, verify: bool, search: bool) -> Budget:
     limits = budget or Budget()
+    if search and not verify:
+        raise OptionError("a search runs the models; leave out --no-verify or --search")
     if limits.needs_runs and not verify:
         names = ", ".join(limits.needs_runs)
         raise OptionError(f"{names}: can only be checked by running the models; leave out --no-verify or the limit")
@@ -179,15 +190,24 @@ class _Settings:
     verify: bool
     evaluation: Evaluation
     tell: Progress
+    searched: Budget | None
+    """What a search is to keep; None where none is asked for."""
 
 
 def _settings(
-    recipe: Recipe | None, verify: bool, evaluation: Evaluation | None, progress: Progress | None
+    recipe: Recipe | None,
+    verify: bool,
+    evaluation: Evaluation | None,
+    progress: Progress | None,
+    searched: Budget | None,
 ) -> _Settings:
     chosen = evaluation or Evaluation()
     if chosen.data is not None and not verify:
         raise OptionError("data is only of use where models are run; leave out --no-verify or --data")
-    return _Settings(recipe or Recipe.default(), verify, chosen, progress or (lambda words: None))
+    passes = recipe or Recipe.default()
+    if searched is not None and not any(isinstance(step, QuantizeDynamic) for step in passes.passes):
+        raise OptionError("a search chooses the schemes of the quantize pass, and the recipe has none; add it")
+    return _Settings(passes, verify, chosen, progress or (lambda words: None), searched)
 
 
 def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, Report]:
@@ -199,8 +219,14 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
     chain = Chain(model=model, judge=judge, must_load=must_load, tell=settings.tell)
     # The source's files may hold more than the model needs, and that is what they weigh.
     original = replace(chain.size, total_bytes=bytes_on_disk([model]))
+    done: list[Pass] = []
+    attempts: tuple[Attempt, ...] = ()
     for step in settings.recipe.passes:
+        if isinstance(step, QuantizeDynamic) and settings.searched is not None:
+            found = _search(step, chain.model, judge, settings, original.total_bytes)
+            step, attempts = found.step, (*attempts, *found.attempts)
         chain.apply(step)
+        done.append(step)
     report = Report(
         source=source,
         output=None,
@@ -208,11 +234,25 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
         steps=tuple(chain.steps),
         host=describe_host(settings.evaluation.threads),
         warnings=tuple(warnings),
+        recipe=Recipe(tuple(done)).to_toml(),
+        attempts=attempts,
         samples=judge.samples.description if judge is not None else "",
         original_score=judge.original_score.summary if judge is not None and judge.original_score is not None else None,
         seconds=time.perf_counter() - started,
     )
     return chain.model, report
+
+
+def _search(
+    step: QuantizeDynamic, model: ir.Model, judge: Judge | None, settings: _Settings, original_bytes: int
+) -> Found:
+    """Choose the schemes of `step` for the model as it stands."""
+    from compressor.search.search import search
+    from compressor.search.trial import Bench
+
+    if judge is None or settings.searched is None:
+        raise OptionError("a search runs the model, and this one does not run on inputs made up for it; give --data")
+    return search(Bench(model, step, judge, settings.searched, original_bytes), settings.tell)
 
 
 def _loads(model: ir.Model) -> bool:

@@ -16,6 +16,8 @@ from compressor.passes.contract import Pass
 from compressor.passes.deduplicate import DeduplicateInitializers
 from compressor.passes.fuse import FuseTransformer
 from compressor.passes.quantize import QuantizeDynamic
+from compressor.passes.smooth import SmoothActivations
+from compressor.passes.target import Target
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,9 +27,13 @@ else:
 PASSES: dict[str, type[Pass]] = {
     "deduplicate": DeduplicateInitializers,
     "fuse": FuseTransformer,
+    "smooth": SmoothActivations,
     "quantize": QuantizeDynamic,
 }
 """Every pass, by the name users give it."""
+
+MARK = "[[pass]]"
+"""What every recipe file that is written begins with; it tells our files from others."""
 
 DEFAULT_PASSES = ("deduplicate", "fuse", "quantize")
 
@@ -80,6 +86,19 @@ class Recipe:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries) or not entries:
             raise OptionError(f"{path}: holds no [[pass]] table; give one for each pass")
         return cls(tuple(_from_table(entry, f"{path}: ") for entry in entries))
+
+    def for_target(self, target: Target) -> Recipe:
+        """The same passes, whose results may hold the operators of `target`.
+
+        Raises:
+            OptionError: none of them puts operators in.
+        """
+        if not any(hasattr(step, "target") for step in self.passes):
+            raise OptionError(f"target {target.value!r} is of no use here: none of the passes puts operators in")
+        option: dict[str, Any] = {"target": target}  # a field of some passes, which mypy cannot know of a Pass
+        return Recipe(
+            tuple(dataclasses.replace(step, **option) if hasattr(step, "target") else step for step in self.passes)
+        )
 
     def to_toml(self) -> str:
         """Write the recipe so that :meth:`from_toml` gives it back; every option is named."""

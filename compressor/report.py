@@ -364,6 +364,8 @@ class Report:
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
         broken_limits: a sentence for each limit of the user's budget that the result breaks.
+        recipe: the passes that ran, with all their options, as a recipe file holds them: with it, the same source gives
+            the same result.
         attempts: what a search tried, in order; empty where none was asked for.
         samples: what the models were run on; empty where nothing was.
         original_score: how well the source does its task; None without labels.
@@ -377,6 +379,7 @@ class Report:
     host: Host
     warnings: tuple[str, ...] = ()
     broken_limits: tuple[str, ...] = ()
+    recipe: str = ""
     attempts: tuple[Attempt, ...] = ()
     samples: str = ""
     original_score: TaskScore | None = None

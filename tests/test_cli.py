@@ -306,3 +306,23 @@ def test_limits_that_need_runs_are_refused_with_no_verify(model: Path) -> None:
     result = run("compress", model, "--no-verify", "--min-speedup", "1")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "min_speedup: can only be checked by running the models" in result.stderr
+
+
+def test_a_search_prints_what_it_tried_and_keeps_its_recipe(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    result = run("compress", model, "-o", out, "--search", "--min-cosine", "0.9")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "chosen" in result.stdout
+    recipe = tmp_path / "out.recipe.toml"
+    assert Recipe.from_toml(recipe).to_toml() == recipe.read_text()
+
+
+def test_a_recipe_can_be_printed_and_is_not_written_over_anything_else(model: Path, tmp_path: Path) -> None:
+    printed = run("compress", model, "-o", tmp_path / "out.onnx", "--no-verify", "--save-recipe", "-")
+    assert printed.exit_code == ExitCode.DONE
+    assert printed.stdout.startswith("[[pass]]")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    refused = run("compress", model, "-o", tmp_path / "out2.onnx", "--no-verify", "--save-recipe", notes)
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert notes.read_text() == "mine"

@@ -35,14 +35,19 @@ from compressor.cli.options import (
     PassesOption,
     QuietOption,
     RecipeOption,
+    SaveRecipeOption,
+    SearchOption,
     SeedOption,
     ShowWorstOption,
+    TargetOption,
     VerboseOption,
 )
 from compressor.errors import OptionError
+from compressor.passes.target import Target
 
 if TYPE_CHECKING:
     from compressor.recipe import Recipe
+    from compressor.selection import Selection
 
 
 def compress_command(
@@ -50,6 +55,7 @@ def compress_command(
     output: OutputOption = None,
     passes: PassesOption = None,
     recipe: RecipeOption = None,
+    target: TargetOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
     data: DataOption = None,
@@ -65,6 +71,8 @@ def compress_command(
     max_accuracy_drop: MaxAccuracyDropOption = None,
     max_size: MaxSizeOption = None,
     min_speedup: MinSpeedupOption = None,
+    search: SearchOption = False,
+    save_recipe: SaveRecipeOption = None,
     keep: KeepOption = False,
     force: ForceOption = False,
     no_verify: NoVerifyOption = False,
@@ -76,6 +84,7 @@ def compress_command(
     with errors_as_exit_codes():
         from compressor.budget import Budget
         from compressor.pipeline import compress, compress_together
+        from compressor.recipe import MARK as RECIPE_MARK
         from compressor.render import as_json, as_markdown
         from compressor.render.destination import open_destination
         from compressor.render.forms import forms_of_report, forms_of_set
@@ -94,28 +103,32 @@ def compress_command(
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
         selected = select(models, output)
-        refuse_clashes(selected.written, json, markdown)
+        recipe_file = _place_of_recipe(save_recipe, selected, search)
+        refuse_clashes(selected.written, json, markdown, recipe_file)
         with (
             open_destination(json, as_json.MARK) as to_json,
             open_destination(markdown, as_markdown.MARK) as to_markdown,
+            open_destination(recipe_file, RECIPE_MARK) as to_recipe,
         ):
-            chosen, verify, out = _choose_recipe(passes, recipe), not no_verify, selected.output
+            chosen, verify, out = _choose_recipe(passes, recipe, target), not no_verify, selected.output
             with nullcontext() if quiet else shown_progress() as tell:
                 if selected.is_set:
                     together = compress_together(
                         selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
-                        evaluation=evaluation, progress=tell,
+                        evaluation=evaluation, progress=tell, search=search,
                     )  # fmt: skip
                     forms = forms_of_set(together, verbose=verbose)
                 else:
                     report = compress(
                         selected.models[0], out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
-                        evaluation=evaluation, progress=tell,
+                        evaluation=evaluation, progress=tell, search=search,
                     )  # fmt: skip
                     forms = forms_of_report(report, verbose=verbose, worst=show_worst)
+                    if save_recipe is not None or report.output is not None:
+                        to_recipe.write(report.recipe)
             to_json.write(forms.json)
             to_markdown.write(forms.markdown)
-        if not quiet and not is_standard_output(json, markdown):
+        if not quiet and not is_standard_output(json, markdown, recipe_file):
             print_report(forms.table)
         for sentence in forms.broken:
             say(sentence)
@@ -123,13 +136,23 @@ def compress_command(
             raise typer.Exit(ExitCode.BROKEN)
 
 
-def _choose_recipe(passes: str | None, recipe: Path | None) -> "Recipe | None":
+def _place_of_recipe(named: Path | None, selected: "Selection", search: bool) -> Path | None:
+    """Where the recipe goes: what a search found is kept even if nobody said where."""
+    if named is not None and selected.is_set:
+        raise OptionError("--save-recipe: several models have a recipe each; the JSON report holds them")
+    if named is not None or not search or selected.is_set:
+        return named
+    return selected.output.with_suffix(".recipe.toml")
+
+
+def _choose_recipe(passes: str | None, recipe: Path | None, target: Target | None) -> "Recipe | None":
     from compressor.recipe import Recipe
 
     if passes is not None and recipe is not None:
         raise OptionError("--passes and --recipe both name the passes; give one of them")
+    chosen = None
     if recipe is not None:
-        return Recipe.from_toml(recipe)
-    if passes is not None:
-        return Recipe.from_names([name.strip() for name in passes.split(",") if name.strip()])
-    return None
+        chosen = Recipe.from_toml(recipe)
+    elif passes is not None:
+        chosen = Recipe.from_names([name.strip() for name in passes.split(",") if name.strip()])
+    return chosen if target is None else (chosen or Recipe.default()).for_target(target)

@@ -16,6 +16,7 @@ Examples:
   compressor compress model.onnx --json - | jq .ratio
   compressor compress model.onnx --data questions.csv --labels category
   compressor compress model.onnx --max-size 30% --min-cosine 0.99
+  compressor compress model.onnx --search --min-cosine 0.99
   compressor compress exported/ -o small/
 
 Several models, or a folder of them, are taken to belong together (encoder, decoder, decoder with

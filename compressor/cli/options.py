@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from compressor.passes.target import Target
+
 ModelsArgument = Annotated[
     list[Path], typer.Argument(metavar="MODEL", help="The .onnx file, several, or a folder; never changed.")
 ]
@@ -50,6 +52,28 @@ MaxSizeOption = Annotated[
 ]
 MinSpeedupOption = Annotated[
     float | None, typer.Option(metavar="X", help="Smallest number of times as fast as the original, on this host.")
+]
+SearchOption = Annotated[
+    bool,
+    typer.Option(
+        "--search",
+        help="Choose a scheme for every weight: the smallest model that keeps the limits on quality, or the best one "
+        "within --max-size.",
+    ),
+]
+SaveRecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the passes that ran as a recipe, which gives the same result again "
+        "[default with --search: OUT with the ending .recipe.toml].",
+    ),
+]
+TargetOption = Annotated[
+    Target | None,
+    typer.Option(
+        help="Whose operators the result may hold: 'standard' for runtimes other than ONNX Runtime [default: ort]."
+    ),
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[

@@ -24,6 +24,7 @@ from compressor.render.findings import (
     timing_of,
 )
 from compressor.render.scores import legend_of, score_of
+from compressor.render.search_as_table import search_as_table
 from compressor.render.terminal import unwrapped
 from compressor.report import Host, Latency, Outcome, Report, Size, Step
 
@@ -43,6 +44,8 @@ def report_as_table(report: Report, *, verbose: bool = False, worst: int = 0) ->
     parts += [
         _step_notes(step, before, verbose) for step, before in steps_with_sizes_before(report.original, report.steps)
     ]
+    if report.attempts:
+        parts.append(search_as_table(report.attempts))
     parts += _fidelity(report, verbose, worst)
     parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
     parts += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]

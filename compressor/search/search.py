@@ -32,8 +32,14 @@ _SPEED_BONUS = 0.02
 """Share of a weight's bytes that being multiplied in integers is worth: else weight-only, as small and with less noise,
 would always be taken before."""
 
+_FASTER_FOR = 0.05
+"""Share of its size by which a model that multiplies more integers may be larger and still be preferred."""
+
 MOST_TRIALS = 16
 """Models run at most, for all families; with the one that is watched and the one that is kept, fewer than 20."""
+
+_ALIKE = 0.005
+"""Share of its weights by which a model may be larger than need be."""
 
 Tell = Callable[[str], None]
 
@@ -95,6 +101,10 @@ class _Dial:
     def is_over(self) -> bool:
         return len(self.trials) >= self.most
 
+    def are_alike(self, first: int, second: int) -> bool:
+        """They differ so little in size that telling which of the positions between is good is not worth a run."""
+        return self.frontier.size(first) - self.frontier.size(second) < _ALIKE * self.frontier.size(second)
+
     def choice(self, position: int) -> dict[str, Scheme | None]:
         return {name: form.label for name, form in self.frontier.at(position).items()}
 
@@ -110,7 +120,7 @@ def _smallest_good(dial: _Dial) -> None:
     if dial.try_out(dial.end).is_good:
         return
     good, bad = 0, dial.end
-    while bad - good > 1 and not dial.is_over:
+    while bad - good > 1 and not dial.is_over and not dial.are_alike(good, bad):
         middle = (good + bad) // 2
         if dial.try_out(middle).is_good:
             good = middle
@@ -133,12 +143,15 @@ def _best_within(dial: _Dial, bench: Bench) -> None:
 
 
 def _choose(trials: Sequence[Trial], *, by_size: bool) -> Trial:
-    """The smallest of those that keep all limits, or the best; where none does, the best of all."""
+    """The smallest of those that keep all limits, or the best of them; where none does, the best of all."""
     kept = [trial for trial in trials if not trial.attempt.broken_limits]
     kept = kept or [trial for trial in trials if trial.is_good]
-    if kept and by_size:
-        return min(kept, key=lambda trial: (trial.attempt.total_bytes, -(trial.attempt.speedup or 0.0)))
-    return max(kept or trials, key=_quality)
+    if not kept or not by_size:
+        return max(kept or trials, key=_quality)
+    smallest = min(trial.attempt.total_bytes for trial in kept)
+    near = [trial for trial in kept if trial.attempt.total_bytes <= (1 + _FASTER_FOR) * smallest]
+    # By scheme, not by the time a run took: the same command must give the same bytes tomorrow.
+    return max(near, key=lambda trial: (trial.attempt.weights.get(Scheme.DYNAMIC.value, 0), -trial.attempt.total_bytes))
 
 
 def _quality(trial: Trial) -> tuple[float, float]:

@@ -1,0 +1,40 @@
+"""Put what quantization did to the weights, and to rows of a batch, into words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from compressor.render import figures
+from compressor.report import Step, WeightNoise
+
+
+def quantization_lines(step: Step, *, verbose: bool) -> Iterator[str]:
+    """Yield a line for the weights and one for batches, where there is something to say; `verbose` lists the worst."""
+    found = step.quantization
+    if found is not None:
+        line = f"weights: {figures.size(found.quantized_bytes)} quantized, {figures.size(found.float_bytes)} stay float"
+        yield f"{line}{_worst(found.worst)}"
+        if verbose:
+            yield from (f"  {_described(noise)}" for noise in found.worst)
+    if step.batching is not None:
+        yield _batching(step)
+
+
+def _worst(noises: tuple[WeightNoise, ...]) -> str:
+    return f"; most noise: {_described(noises[0])}" if noises else ""
+
+
+def _described(noise: WeightNoise) -> str:
+    ratio = f"{noise.sqnr_db:.1f} dB" if math.isfinite(noise.sqnr_db) else "no noise"
+    return f"{figures.printable(noise.name)} ({ratio}, {figures.size(noise.weight_bytes)})"
+
+
+def _batching(step: Step) -> str:
+    found = step.batching
+    assert found is not None
+    cosine = "" if found.cosine_min is None else f", cosine {figures.cosine(found.cosine_min)}"
+    return (
+        f"a row alone and in a batch: max rel {figures.difference(found.max_rel)}{cosine} "
+        f"(original: max rel {figures.difference(found.original_max_rel)}; {figures.plural(found.rows, 'row')})"
+    )

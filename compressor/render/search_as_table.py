@@ -1,0 +1,73 @@
+"""Lay out what a search tried: the smallest first, which are worth having, and which one was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from compressor.render import figures
+from compressor.report import Attempt
+
+
+def search_as_table(attempts: Sequence[Attempt]) -> Table:
+    """Lay out `attempts`, each with what it is like and whether it keeps the limits."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("tried: weights by scheme")
+    for name in ("size", _measure(attempts), "speed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for attempt in sorted(attempts, key=lambda attempt: attempt.total_bytes):
+        table.add_row(*cells(attempt, attempts), style="bold" if attempt.is_chosen else "")
+    return table
+
+
+def cells(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Text]:
+    """Say of one attempt what it is, its size, quality and speed, and what speaks for or against it."""
+    return [
+        Text(", ".join(f"{count} {scheme}" for scheme, count in sorted(attempt.weights.items())) or "none"),
+        Text(figures.size(attempt.total_bytes)),
+        Text(_quality(attempt)),
+        Text(f"{attempt.speedup:.2f}x" if attempt.speedup is not None else "-"),
+        Text(_standing(attempt, attempts)),
+    ]
+
+
+def is_dominated(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
+    """Another one is at least as small, as near to the original and as fast, and better in one of these."""
+    own = _merits(attempt)
+    others = (_merits(other) for other in attempts if other is not attempt)
+    return any(all(a >= b for a, b in zip(other, own, strict=True)) and other != own for other in others)
+
+
+def _merits(attempt: Attempt) -> tuple[float, float, float]:
+    return (-attempt.total_bytes, _value(attempt), attempt.speedup or 0.0)
+
+
+def _value(attempt: Attempt) -> float:
+    score = attempt.score
+    if score is not None:
+        return -score.value if score.is_less_better else score.value
+    cosine = attempt.fidelity.worst_cosine if attempt.fidelity else None
+    return -1.0 if cosine is None else cosine
+
+
+def _measure(attempts: Sequence[Attempt]) -> str:
+    return next((attempt.score.metric for attempt in attempts if attempt.score is not None), "worst cosine")
+
+
+def _quality(attempt: Attempt) -> str:
+    if attempt.score is not None:
+        return f"{attempt.score.value:.4f}"
+    cosine = attempt.fidelity.worst_cosine if attempt.fidelity else None
+    return "-" if cosine is None else figures.cosine(cosine)
+
+
+def _standing(attempt: Attempt, attempts: Sequence[Attempt]) -> str:
+    if attempt.is_chosen:
+        return "chosen"
+    if attempt.broken_limits:
+        return "breaks a limit" if attempt.fidelity is not None else "does not run"
+    return "beaten" if is_dominated(attempt, attempts) else "on the Pareto front"
