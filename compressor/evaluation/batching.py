@@ -36,9 +36,9 @@ def measure_batching(original: Session, candidate: Session, samples: Samples) ->
     Rows are told by the graph: the open size that the first axis of the first input with one has. Inputs with another
     first axis are given whole. Outputs without that axis, and those that are not floating point, are not looked at.
     """
-    feeds = next((batch for batch in samples.batches if count_rows(batch) > 1), None)
     by_row = _row_inputs(original)
-    if feeds is None or not by_row:
+    feeds = next((batch for batch in samples.batches if by_row and _rows(batch, by_row) > 1), None)
+    if feeds is None:
         return None
     expected, found = _differences(original, feeds, by_row), _differences(candidate, feeds, by_row)
     if not expected or not found or _max_rel(expected) > _INDEPENDENT:

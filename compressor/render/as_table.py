@@ -23,6 +23,7 @@ from compressor.render.findings import (
     time_of,
     timing_of,
 )
+from compressor.render.quantized_weights import quantization_lines
 from compressor.render.scores import legend_of, score_of
 from compressor.render.search_as_table import search_as_table
 from compressor.render.terminal import unwrapped
@@ -137,7 +138,8 @@ def _legend(report: Report, verbose: bool) -> Text:
 def _step_notes(step: Step, before: Size, verbose: bool) -> RenderableType:
     style = "red" if step.outcome is Outcome.ROLLED_BACK else ""
     said = Text.assemble((f"{figures.printable(step.name)}: ", "bold"), (counts_of(step, before), style))
-    return Group(said, *left_alone(step, verbose=verbose))
+    weights = (Padding(Text(line), (0, 0, 0, 2)) for line in quantization_lines(step, verbose=verbose))
+    return Group(said, *weights, *left_alone(step, verbose=verbose))
 
 
 def _fidelity(report: Report, verbose: bool, worst: int) -> Iterator[RenderableType]:
