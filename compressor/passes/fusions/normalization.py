@@ -76,13 +76,16 @@ def in_pieces(edit: GraphEdit, mean_of_squares: ir.Node) -> Normalization | None
 def _step_by_step(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: float) -> Normalization | None:
     """Center, divide by the root, multiply with the weight, add the bias."""
     normalized = _divided_by_root(base, variance)
-    weighted = _combined_per_feature(edit, normalized, "Mul") if normalized is not None else None
+    if normalized is None:
+        return None
+    source, normalized = _without_widening(edit, base, normalized)
+    weighted = _combined_per_feature(edit, normalized, "Mul")
     if weighted is None:
         return None
     result, weight = weighted
     mean = _mean_subtracted(edit, base)
     if mean is None:
-        return _checked(edit, Normalization(base, weight, None, epsilon, result, is_centered=False))
+        return _checked(edit, Normalization(source, weight, None, epsilon, result, is_centered=False))
     difference = base.producer()
     if difference is None or difference.inputs[1] is not mean.outputs[0]:
         return None  # the sign counts here
@@ -92,6 +95,16 @@ def _step_by_step(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: 
     result, bias = shifted if shifted is not None else (result, None)
     assert mean.inputs[0] is not None
     return _checked(edit, Normalization(mean.inputs[0], weight, bias, epsilon, result, is_centered=True))
+
+
+def _without_widening(edit: GraphEdit, base: ir.Value, normalized: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Both outside the Casts that widen half precision for the norm alone: the operator does so itself."""
+    widened, narrowed = made_by(base, "Cast"), only_user(normalized, "Cast")
+    source = widened.inputs[0] if widened is not None else None
+    if source is None or narrowed is None or edit.facts.dtype(base) != ir.DataType.FLOAT:
+        return base, normalized
+    is_back = edit.facts.dtype(source) == edit.facts.dtype(narrowed.outputs[0]) == ir.DataType.FLOAT16
+    return (source, narrowed.outputs[0]) if is_back else (base, normalized)
 
 
 def _folded(edit: GraphEdit, base: ir.Value, variance: ir.Value, epsilon: float) -> Normalization | None:

@@ -48,7 +48,7 @@ def graph(body: str, outputs: str = "float[B, S, 8] y", opset: int = 17, epsilon
             body = body.replace(axes, f"({axes[-2]}, last)")
     weights = {"gamma": normal(8, seed=1), "beta": normal(8, seed=2), "eps": np.asarray(epsilon, np.float32)}
     weights |= {"two": np.asarray(2, np.float32), "last": np.asarray([-1])}
-    used = {name: array for name, array in weights.items() if f" {name})" in body or f"({name}," in body}
+    used = {name: array for name, array in weights.items() if f"{name})" in body or f"({name}," in body}
     return draw(f"g (float[B, S, 8] x) => ({outputs}) {{ {body} }}", used, opset)
 
 
@@ -66,6 +66,20 @@ def test_fuses_without_a_mean_from_opset_23_on(body: str) -> None:
     assert operators(fuse(graph(body, opset=23), X).model) == {"RMSNormalization": 1}
     result = assert_left_alone(graph(body, opset=18), X)
     assert reasons(result) == ["no operator of opset 18 normalizes in one step without a residual addition before it"]
+
+
+def test_takes_in_the_casts_that_widen_half_precision_for_the_norm() -> None:
+    body = (
+        "h = Cast <to=10> (x) c = Cast <to=1> (h) p = Pow(c, two) v = ReduceMean <axes=[-1]> (p) ve = Add(v, eps) "
+        "s = Sqrt(ve) r = Reciprocal(s) n = Mul(c, r) nh = Cast <to=10> (n) gh = Cast <to=10> (gamma) m = Mul(gh, nh) "
+        "y = Cast <to=1> (m)"
+    )
+    result = fuse(graph(body, opset=23), X, tolerance=2e-3)  # two roundings of 11 bits
+    assert operators(result.model) == {"Cast": 3, "RMSNormalization": 1}
+    wide = body.partition("nh =")[0] + "y = Mul(gamma, n)"
+    result = fuse(graph(wide, opset=23), X)
+    assert operators(result.model)["RMSNormalization"] == 1
+    assert operators(result.model)["Cast"] == 2, "what is widened for good stays wide"
 
 
 def with_skip(body: str, outputs: str = "float[B, S, 8] y", opset: int = 17) -> ir.Model:
