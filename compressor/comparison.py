@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 
 from compressor.budget import Budget, Figures
 from compressor.errors import OptionError
-from compressor.evaluation.contract import Outputs, Refusal
+from compressor.evaluation.contract import Refusal
+from compressor.evaluation.data.read import read_material
 from compressor.evaluation.host import describe_host
-from compressor.evaluation.judge import Verdict, appoint_judge
+from compressor.evaluation.judge import Judge, Verdict, appoint_judge
+from compressor.evaluation.settings import Evaluation
 from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.size import size_on_disk
-from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size
+from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size, TaskScore
 
 DEFAULT_ATOL = 1e-3
 """Above the float32 rounding that fused graphs show on outputs of ordinary size, below what int8 does to them."""
@@ -29,8 +30,7 @@ SAME_OPERATORS_ATOL = 1e-5
 _MOVES_ONLY = frozenset({"Constant", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that compute nothing; merging equal weights adds and removes them."""
 
-_THREADS = 0
-"""ONNX Runtime chooses, as it does for whoever deploys the model with default options."""
+_SHAPES_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ class Comparison:
         checks: in the order they were made; later ones are missing where an earlier one makes them meaningless.
         samples: what both were run on; empty where nothing could be run.
         fidelity: how near the candidate's outputs are; None where they cannot be compared.
+        original_score, candidate_score: how well each does its task; None without labels.
         original_latency, candidate_latency: timed in turns, so that both see the same load; None where not timed.
         host: what it was measured on.
         warnings: what a reader must know before believing the figures.
@@ -73,6 +74,8 @@ class Comparison:
     checks: tuple[Check, ...]
     samples: str
     fidelity: Fidelity | None
+    original_score: TaskScore | None = None
+    candidate_score: TaskScore | None = None
     original_latency: Latency | None
     candidate_latency: Latency | None
     host: Host
@@ -91,10 +94,10 @@ def compare(
     *,
     atol: float | None = None,
     budget: Budget | None = None,
-    seed: int = 0,
+    evaluation: Evaluation | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Run `candidate` and `original` on inputs made from the original's signature, and say whether they agree.
+    """Run `candidate` and `original` on the same inputs, and say whether they agree.
 
     Args:
         original: the model whose outputs are right.
@@ -102,12 +105,13 @@ def compare(
         atol: largest absolute difference of any output value that still counts as agreeing; None takes 1e-5 where both
             models have the same operators, else 1e-3, and nothing at all where `budget` limits the quality.
         budget: what the candidate may cost.
-        seed: where the made-up inputs start.
+        evaluation: the inputs and labels to judge on; None makes inputs up from the original's signature.
         progress: told what is being done.
 
     Raises:
         ModelError: one of the models is missing, malformed or unsafe.
-        OptionError: `atol` is not a number that a difference can be held against.
+        OptionError: `atol` is not a number that a difference can be held against, or the data of `evaluation` cannot
+            be read or does not fit the original.
     """
     if atol is not None and not atol >= 0:
         raise OptionError(f"atol {atol} is not a number of at least 0")
@@ -118,13 +122,18 @@ def compare(
     checks = _interface_checks(first, second)
     if atol is None and not limits.limits_quality:
         atol = _default_atol(first, second)
-    found = _run_both(first, second, atol, seed, tell) if all(check.holds for check in checks) else _Found()
+    found = _Found()
+    if all(check.holds for check in checks):
+        judge = _appoint(first, original, evaluation or Evaluation(), tell)
+        found = _hold(judge, second, atol, tell)
     sizes = size_on_disk(first), size_on_disk(second)
     figures = Figures(
         total_bytes=sizes[1].total_bytes,
         original_bytes=sizes[0].total_bytes,
         fidelity=found.verdict.fidelity if found.verdict else None,
         speedup=found.verdict.speedup if found.verdict else None,
+        score=found.verdict.score if found.verdict else None,
+        original_score=found.original_score,
     )
     return Comparison(
         original_path=original,
@@ -135,9 +144,11 @@ def compare(
         checks=(*checks, *found.checks),
         samples=found.samples,
         fidelity=found.verdict.fidelity if found.verdict else None,
+        original_score=found.original_score,
+        candidate_score=found.verdict.score if found.verdict else None,
         original_latency=found.verdict.original_latency if found.verdict else None,
         candidate_latency=found.verdict.latency if found.verdict else None,
-        host=describe_host(_THREADS),
+        host=describe_host((evaluation or Evaluation()).threads),
         warnings=(*_warnings(first, original), *_warnings(second, candidate), *found.warnings),
         broken_limits=limits.broken(figures),
     )
@@ -161,13 +172,25 @@ class _Found:
     samples: str = ""
     warnings: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    original_score: TaskScore | None = None
 
 
-def _run_both(
-    original: ir.Model, candidate: ir.Model, atol: float | None, seed: int, tell: Callable[[str], None]
-) -> _Found:
+def _appoint(original: ir.Model, path: Path, evaluation: Evaluation, tell: Callable[[str], None]) -> Judge | Refusal:
+    """Run the original on the user's inputs, or else on those made up.
+
+    Made-up inputs besides the user's are for claims of passes. Two files make none: a candidate that was exported for
+    one size only may well stand in on data of that size.
+    """
+    material = None
+    if evaluation.data is not None:
+        tell("reading the data")
+        material = read_material(original, path, evaluation.data, evaluation)
     tell("running the original")
-    judge = appoint_judge(original, seed=seed, threads=_THREADS)
+    judge = appoint_judge(original, seed=evaluation.seed, threads=evaluation.threads, material=material, tell=tell)
+    return judge if isinstance(judge, Refusal) else replace(judge, rehearsal=None)
+
+
+def _hold(judge: Judge | Refusal, candidate: ir.Model, atol: float | None, tell: Callable[[str], None]) -> _Found:
     if isinstance(judge, Refusal):
         return _Found(checks=(Check(claim="the original can be run", holds=False, finding=judge.reason),))
     tell("running the candidate")
@@ -179,8 +202,13 @@ def _run_both(
     if isinstance(verdict, Refusal):
         failed = Check(claim="the candidate's outputs can be compared", holds=False, finding=verdict.reason)
         return _Found(checks=(failed,), samples=judge.samples.description, warnings=warnings)
-    checks = tuple(_output_checks(verdict.fidelity, judge.outputs, atol))
-    return _Found(checks=checks, samples=judge.samples.description, warnings=warnings, verdict=verdict)
+    return _Found(
+        checks=tuple(_output_checks(verdict.fidelity, judge.reference.shapes, atol)),
+        samples=judge.samples.description,
+        warnings=warnings,
+        verdict=verdict,
+        original_score=judge.original_score.summary if judge.original_score is not None else None,
+    )
 
 
 def _interface_checks(original: ir.Model, candidate: ir.Model) -> tuple[Check, ...]:
@@ -204,10 +232,10 @@ def _ports(values: Sequence[ir.Value]) -> list[str]:
     return [f"{value.name} {value.type or 'untyped'}" for value in required]
 
 
-def _output_checks(fidelity: Fidelity, expected: Sequence[Outputs], atol: float | None) -> Iterator[Check]:
-    for position, output in enumerate(fidelity.outputs):
-        shapes = dict.fromkeys(_shape_of(outputs[position]) for outputs in expected)
-        yield Check(claim=f"{output.name}: shapes match", holds=True, finding=", ".join(shapes))
+def _output_checks(fidelity: Fidelity, shapes: Sequence[Sequence[str]], atol: float | None) -> Iterator[Check]:
+    for output, seen in zip(fidelity.outputs, shapes, strict=True):
+        rest = f" and {len(seen) - _SHAPES_NAMED} more" if len(seen) > _SHAPES_NAMED else ""
+        yield Check(claim=f"{output.name}: shapes match", holds=True, finding=", ".join(seen[:_SHAPES_NAMED]) + rest)
         if atol is not None:
             yield _closeness(output, atol)
 
@@ -222,13 +250,6 @@ def _closeness(output: OutputFidelity, atol: float) -> Check:
     if output.max_rel is not None:
         finding += f", {output.max_rel:.1e} of the largest value"
     return Check(claim=claim, holds=output.max_abs <= atol, finding=finding)
-
-
-def _shape_of(output: Any) -> str:  # what a run gives is only known when it has run
-    shape = getattr(output, "shape", None)
-    if shape is None:
-        return "not a tensor"
-    return "x".join(map(str, shape)) or "scalar"
 
 
 def _warnings(model: ir.Model, path: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from compressor import Evaluation
 from compressor.comparison import Check, Comparison, compare
 from compressor.errors import ModelError, OptionError
 
@@ -133,8 +134,9 @@ def test_values_that_are_not_finite_are_refused(original: Path, tmp_path: Path) 
 
 def test_the_same_seed_gives_the_same_figures(original: Path, tmp_path: Path) -> None:
     far = draw(tmp_path / "far.onnx", shift=0.5)
-    assert compare(original, far, seed=1).fidelity == compare(original, far, seed=1).fidelity
-    assert compare(original, far, seed=1).fidelity != compare(original, far, seed=2).fidelity
+    first, second = Evaluation(seed=1), Evaluation(seed=2)
+    assert compare(original, far, evaluation=first).fidelity == compare(original, far, evaluation=first).fidelity
+    assert compare(original, far, evaluation=first).fidelity != compare(original, far, evaluation=second).fidelity
 
 
 def test_tells_what_it_does(original: Path) -> None:

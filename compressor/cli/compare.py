@@ -5,12 +5,23 @@ from contextlib import nullcontext
 
 import typer
 
+from compressor.cli.data_options import (
+    BatchSizeOption,
+    DataOption,
+    LabelsOption,
+    SamplesOption,
+    TaskOption,
+    TextColumnOption,
+    TokenizerOption,
+    read_evaluation,
+)
 from compressor.cli.destinations import is_standard_output
 from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
     AtolOption,
     CandidateArgument,
     JsonOption,
+    MaxAccuracyDropOption,
     MaxSizeOption,
     MinAgreementOption,
     MinCosineOption,
@@ -29,15 +40,23 @@ def compare_command(
     atol: AtolOption = None,
     min_cosine: MinCosineOption = None,
     min_agreement: MinAgreementOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     max_size: MaxSizeOption = None,
     min_speedup: MinSpeedupOption = None,
+    data: DataOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
+    samples: SamplesOption = None,
+    batch_size: BatchSizeOption = None,
     seed: SeedOption = 0,
     show_worst: ShowWorstOption = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Say how far apart two models are: size, speed, outputs.
 
-    Both are run on the same generated inputs.
+    Both are run on the same inputs: yours, or generated ones.
     """
     with errors_as_exit_codes():
         from compressor.budget import Budget
@@ -47,10 +66,22 @@ def compare_command(
         from compressor.render.destination import open_destination
         from compressor.render.terminal import print_report, shown_progress
 
-        budget = Budget(min_cosine=min_cosine, min_agreement=min_agreement, max_size=max_size, min_speedup=min_speedup)
+        budget = Budget(
+            min_cosine=min_cosine,
+            min_agreement=min_agreement,
+            max_accuracy_drop=max_accuracy_drop,
+            max_size=max_size,
+            min_speedup=min_speedup,
+        )
+        evaluation = read_evaluation(
+            data=data, text_column=text_column, tokenizer=tokenizer, labels=labels, task=task, samples=samples,
+            batch_size=batch_size, seed=seed,
+        )  # fmt: skip
         with open_destination(json, as_json.MARK) as to_json:
             with nullcontext() if quiet else shown_progress() as progress:
-                comparison = compare(original, candidate, atol=atol, budget=budget, seed=seed, progress=progress)
+                comparison = compare(
+                    original, candidate, atol=atol, budget=budget, evaluation=evaluation, progress=progress
+                )
             to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
         if not quiet and not is_standard_output(json):
             print_report(comparison_as_table(comparison, worst=show_worst))

@@ -83,11 +83,6 @@ class Judge:
         return self.reference.names
 
     @property
-    def outputs(self) -> tuple[Outputs, ...]:
-        """Give the original's outputs, as far as they are kept."""
-        return self.reference.kept
-
-    @property
     def left_out(self) -> tuple[str, ...]:
         """Name the outputs that nothing can be held to."""
         return self.reference.left_out

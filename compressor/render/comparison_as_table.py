@@ -14,6 +14,7 @@ from compressor.comparison import Check, Comparison
 from compressor.render import figures
 from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.render.findings import drift_of, samples_of
+from compressor.render.scores import legend_of, score_of
 from compressor.render.terminal import unwrapped
 from compressor.report import Fidelity, Latency
 
@@ -41,13 +42,16 @@ def _paths(comparison: Comparison) -> Text:
 def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("")
-    for name in ("size", "stored twice", "one run"):
+    metric = comparison.original_score
+    for name in ("size", "stored twice", *([] if metric is None else [figures.printable(metric.metric)]), "one run"):
         table.add_column(name, justify="right")
-    for name, size, latency in (
-        ("original", comparison.original, comparison.original_latency),
-        ("candidate", comparison.candidate, comparison.candidate_latency),
+    for name, size, score, latency in (
+        ("original", comparison.original, comparison.original_score, comparison.original_latency),
+        ("candidate", comparison.candidate, comparison.candidate_score, comparison.candidate_latency),
     ):
-        table.add_row(name, figures.size(size.total_bytes), figures.size(size.duplicate_bytes), _time(latency))
+        scored = [] if metric is None else ["\n".join(score_of(score))]
+        cells = (figures.size(size.total_bytes), figures.size(size.duplicate_bytes), *scored, _time(latency))
+        table.add_row(name, *map(Text, cells))
     return table
 
 
@@ -60,6 +64,8 @@ def _legend(comparison: Comparison) -> str:
             f"{figures.threads(comparison.host.threads)}, {figures.printable(comparison.host.cpu)}; "
             f"int8 path: {figures.printable(comparison.host.int8_path)}."
         )
+    if comparison.original_score is not None:
+        lines.append(legend_of(comparison.original_score))
     if comparison.samples:
         lines.append(f"Inputs: {figures.printable(comparison.samples)}.")
     return "\n".join(lines)
