@@ -15,6 +15,7 @@ from compressor.errors import OptionError
 from compressor.passes.contract import Pass
 from compressor.passes.deduplicate import DeduplicateInitializers
 from compressor.passes.fuse import FuseTransformer
+from compressor.passes.quantization.options import Scheme
 from compressor.passes.quantize import QuantizeDynamic
 from compressor.passes.smooth import SmoothActivations
 from compressor.passes.target import Target
@@ -35,7 +36,7 @@ PASSES: dict[str, type[Pass]] = {
 MARK = "[[pass]]"
 """What every recipe file that is written begins with; it tells our files from others."""
 
-DEFAULT_PASSES = ("deduplicate", "fuse", "quantize")
+DEFAULT_PASSES = ("deduplicate", "fuse", "smooth", "quantize")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,18 @@ class Recipe:
         option: dict[str, Any] = {"target": target}  # a field of some passes, which mypy cannot know of a Pass
         return Recipe(
             tuple(dataclasses.replace(step, **option) if hasattr(step, "target") else step for step in self.passes)
+        )
+
+    def with_scheme(self, scheme: Scheme) -> Recipe:
+        """The same passes, with weights quantized under `scheme`.
+
+        Raises:
+            OptionError: none of the passes quantizes.
+        """
+        if not any(isinstance(step, QuantizeDynamic) for step in self.passes):
+            raise OptionError(f"scheme {scheme.value!r} is of no use here: none of the passes is 'quantize'")
+        return Recipe(
+            tuple(dataclasses.replace(p, scheme=scheme) if isinstance(p, QuantizeDynamic) else p for p in self.passes)
         )
 
     def to_toml(self) -> str:

@@ -68,6 +68,20 @@ def test_passes_run_in_the_order_given(model: Path) -> None:
     assert [step["name"] for step in read["steps"]] == ["quantize", "deduplicate"]
 
 
+def test_a_scheme_is_a_shortcut_for_the_option_of_quantize(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    result = run("compress", model, "-o", out, "--passes", "quantize", "--scheme", "fp16", "--no-verify", "--json", "-")
+    assert result.exit_code == 0
+    (step,) = json.loads(result.stdout)["steps"]
+    assert step["counts"]["stored_as_fp16"] == step["counts"]["weights_quantized"]
+
+
+def test_a_scheme_without_a_pass_that_quantizes_is_refused(model: Path, tmp_path: Path) -> None:
+    result = run("compress", model, "-o", tmp_path / "out.onnx", "--passes", "deduplicate", "--scheme", "fp16")
+    assert result.exit_code == 2
+    assert "none of the passes is 'quantize'" in result.stderr
+
+
 def test_a_recipe_file_names_the_passes(model: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(Recipe.from_names(["deduplicate"]).to_toml())

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from compressor.errors import OptionError
+from compressor.passes.deduplicate import DeduplicateInitializers
+from compressor.passes.quantization.options import Scheme
 from compressor.passes.quantize import QuantizeDynamic
 from compressor.recipe import PASSES, Recipe
 
@@ -18,7 +20,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_default_is_deduplicate_fuse_quantize() -> None:
-    assert [step.name for step in Recipe.default().passes] == ["deduplicate", "fuse", "quantize"]
+    assert [step.name for step in Recipe.default().passes] == ["deduplicate", "fuse", "smooth", "quantize"]
 
 
 def test_every_pass_is_called_by_its_own_name() -> None:
@@ -31,7 +33,7 @@ def test_takes_passes_in_any_order_and_more_than_once() -> None:
 
 
 def test_refuses_an_unknown_name_and_offers_the_known_ones() -> None:
-    with pytest.raises(OptionError, match="no pass 'prune'; choose from deduplicate, fuse, quantize"):
+    with pytest.raises(OptionError, match="no pass 'prune'; choose from deduplicate, fuse, smooth, quantize"):
         Recipe.from_names(["prune"])
 
 
@@ -45,6 +47,23 @@ def test_reads_options_from_toml(tmp_path: Path) -> None:
     (step,) = Recipe.from_toml(path).passes
     assert isinstance(step, QuantizeDynamic)
     assert step.min_elements == 7
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_every_scheme_has_a_name_in_toml(scheme: Scheme, tmp_path: Path) -> None:
+    path = write(tmp_path, f'[[pass]]\nname = "quantize"\nscheme = "{scheme.value}"\nblock_size = 64\n')
+    assert Recipe.from_toml(path).passes == (QuantizeDynamic(scheme=scheme, block_size=64),)
+
+
+def test_a_scheme_is_put_into_every_quantize_pass_and_leaves_its_other_options() -> None:
+    recipe = Recipe((DeduplicateInitializers(), QuantizeDynamic(min_elements=7)))
+    expected = (DeduplicateInitializers(), QuantizeDynamic(min_elements=7, scheme=Scheme.BLOCKWISE_4))
+    assert recipe.with_scheme(Scheme.BLOCKWISE_4).passes == expected
+
+
+def test_refuses_a_scheme_that_no_pass_takes() -> None:
+    with pytest.raises(OptionError, match="scheme 'fp16' is of no use here: none of the passes is 'quantize'"):
+        Recipe.from_names(["deduplicate"]).with_scheme(Scheme.FP16)
 
 
 def test_what_it_writes_it_reads_back(tmp_path: Path) -> None:

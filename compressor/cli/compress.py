@@ -36,6 +36,7 @@ from compressor.cli.options import (
     QuietOption,
     RecipeOption,
     SaveRecipeOption,
+    SchemeOption,
     SearchOption,
     SeedOption,
     ShowWorstOption,
@@ -43,6 +44,7 @@ from compressor.cli.options import (
     VerboseOption,
 )
 from compressor.errors import OptionError
+from compressor.passes.quantization.options import Scheme
 from compressor.passes.target import Target
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def compress_command(
     passes: PassesOption = None,
     recipe: RecipeOption = None,
     target: TargetOption = None,
+    scheme: SchemeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
     data: DataOption = None,
@@ -110,7 +113,7 @@ def compress_command(
             open_destination(markdown, as_markdown.MARK) as to_markdown,
             open_destination(recipe_file, RECIPE_MARK) as to_recipe,
         ):
-            chosen, verify, out = _choose_recipe(passes, recipe, target), not no_verify, selected.output
+            chosen, verify, out = _choose_recipe(passes, recipe, target, scheme), not no_verify, selected.output
             with nullcontext() if quiet else shown_progress() as tell:
                 if selected.is_set:
                     together = compress_together(
@@ -145,7 +148,9 @@ def _place_of_recipe(named: Path | None, selected: "Selection", search: bool) ->
     return selected.output.with_suffix(".recipe.toml")
 
 
-def _choose_recipe(passes: str | None, recipe: Path | None, target: Target | None) -> "Recipe | None":
+def _choose_recipe(
+    passes: str | None, recipe: Path | None, target: Target | None, scheme: Scheme | None
+) -> "Recipe | None":
     from compressor.recipe import Recipe
 
     if passes is not None and recipe is not None:
@@ -155,4 +160,6 @@ def _choose_recipe(passes: str | None, recipe: Path | None, target: Target | Non
         chosen = Recipe.from_toml(recipe)
     elif passes is not None:
         chosen = Recipe.from_names([name.strip() for name in passes.split(",") if name.strip()])
-    return chosen if target is None else (chosen or Recipe.default()).for_target(target)
+    if target is not None:
+        chosen = (chosen or Recipe.default()).for_target(target)
+    return chosen if scheme is None else (chosen or Recipe.default()).with_scheme(scheme)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from compressor.passes.quantization.options import Scheme
 from compressor.passes.target import Target
 
 ModelsArgument = Annotated[
@@ -74,6 +75,10 @@ TargetOption = Annotated[
     typer.Option(
         help="Whose operators the result may hold: 'standard' for runtimes other than ONNX Runtime [default: ort]."
     ),
+]
+SchemeOption = Annotated[
+    Scheme | None,
+    typer.Option(help="What 'quantize' makes of weights, in place of its recipe's choice [default: dynamic]."),
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[
