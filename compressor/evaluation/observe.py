@@ -19,8 +19,11 @@ from compressor.model.session import open_session
 MOST_BYTES = 256 << 20
 """Estimated bytes of observed values that one run may hold at once; more are observed in several runs."""
 
+_UNKNOWN_FEATURES = 4096
+"""Features for each element of the largest input that a value of unknown shape is taken to have."""
+
 _UNKNOWN_SHARE = 8
-"""A value of unknown shape counts as this fraction of `MOST_BYTES`."""
+"""It counts as this fraction of `MOST_BYTES` at most: a pixel has fewer features than a word."""
 
 _ITEM_BYTES = 4
 """Bytes an element of an observed value counts as: activations are float32 or smaller, but for the odd integer."""
@@ -175,7 +178,8 @@ def _groups(model: ir.Model, names: Sequence[str], samples: Samples, most_bytes:
 def _estimated_bytes(value: ir.Value, model: ir.Model, feeds: Feeds, most_bytes: int) -> int:
     """Bytes of a value on a batch: open axes are as long as the input axis of that name, others as the longest one."""
     if value.shape is None:
-        return most_bytes // _UNKNOWN_SHARE + 1
+        elements = max((array.size for array in feeds.values()), default=1)
+        return min(most_bytes // _UNKNOWN_SHARE + 1, elements * _UNKNOWN_FEATURES * _ITEM_BYTES)
     sizes = {
         str(dimension): feeds[name].shape[axis]
         for graph_input in model.graph.inputs
