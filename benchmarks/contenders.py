@@ -99,7 +99,7 @@ CONTENDERS = (
     Contender(
         name="compressor default, unverified",
         package="compressor",
-        does="`--no-verify`: the default chain deduplicate, fuse, quantize",
+        does="`--no-verify`: the default chain; without a run, `smooth` does nothing",
         arguments=("--no-verify",),
     ),
     Contender(

@@ -51,7 +51,7 @@ def compress(
     Args:
         path: the ``.onnx`` file; it and its data files are only read.
         out: where the result goes; None measures without writing.
-        recipe: the passes; None takes deduplicate, fuse, quantize.
+        recipe: the passes; None takes deduplicate, fuse, smooth, quantize.
         budget: what the result may cost; where it costs more, nothing is written and the report says what is broken.
         search: choose the scheme of every weight, in place of the quantize pass's own, so that the result keeps the
             limits of `budget` on quality at the smallest size, or its limit of size at the best quality. The report

@@ -50,7 +50,7 @@ class Recipe:
 
     @classmethod
     def default(cls) -> Recipe:
-        """Deduplicate, fuse, quantize, each with its default options."""
+        """Deduplicate, fuse, smooth, quantize, each with its default options."""
         return cls.from_names(DEFAULT_PASSES)
 
     @classmethod

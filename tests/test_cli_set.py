@@ -51,7 +51,7 @@ def test_several_files_go_to_a_folder_beside_the_first(pair: Path) -> None:
     assert found["kind"] == "compress-set"
     assert [Path(name).parent for name in found["files"]] == [pair / "compressed"] * 3
     assert [Path(report["source"]).name for report in found["reports"]] == ["encoder.onnx", "decoder.onnx"]
-    assert [step["name"] for step in found["reports"][0]["steps"]] == ["deduplicate", "fuse", "quantize"]
+    assert [step["name"] for step in found["reports"][0]["steps"]] == ["deduplicate", "fuse", "smooth", "quantize"]
     assert found["total_bytes"] == sum(Path(name).stat().st_size for name in found["files"])
     assert found["shared_bytes"] > 0
 

@@ -120,11 +120,11 @@ def test_a_defect_in_one_pass_does_not_cost_the_rest(tmp_path: Path, monkeypatch
     assert first.outcome is Outcome.ROLLED_BACK
     assert first.reason == "it failed with KeyError: 'lost'; this is a defect, please report it"
     assert first.size.weight_bytes["FLOAT"] == 4 * (64 * 32 + 3 * 32 * 32 + 1)
-    assert [step.name for step in others] == ["fuse", "quantize"]
+    assert [step.name for step in others] == ["fuse", "smooth", "quantize"]
 
 
 def test_forecasts_each_pass_on_the_result_of_the_one_before(tied: Inspection) -> None:
-    assert [step.name for step in tied.forecast] == ["deduplicate", "fuse", "quantize"]
+    assert [step.name for step in tied.forecast] == ["deduplicate", "fuse", "smooth", "quantize"]
     deduplicated = tied.forecast[0]
     assert deduplicated.counts == {"initializers_merged": 1}
     assert tied.size.total_bytes - deduplicated.size.total_bytes >= 4096

@@ -28,7 +28,7 @@ OutputOption = Annotated[
 ]
 PassesOption = Annotated[
     str | None,
-    typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,quantize]."),
+    typer.Option(metavar="NAMES", help="Passes in order, with commas [default: deduplicate,fuse,smooth,quantize]."),
 ]
 RecipeOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="TOML file that names passes and sets their options.")
