@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from compressor.errors import RuntimeRefusal
-from compressor.evaluation.contract import Array, Feeds, Refusal, Samples
+from compressor.evaluation.contract import Array, Feeds, Refusal, Samples, count_rows
 from compressor.evaluation.running import stream_samples
 from compressor.model.session import open_session
 
@@ -24,6 +24,10 @@ _UNKNOWN_FEATURES = 4096
 
 _UNKNOWN_SHARE = 8
 """It counts as this fraction of `MOST_BYTES` at most: a pixel has fewer features than a word."""
+
+ENOUGH_ROWS = 256
+"""Rows after which no further batch is watched for the statistics of features: 64 questions settle those of a sentence
+encoder, and a file of labelled data may hold thousands."""
 
 _ITEM_BYTES = 4
 """Bytes an element of an observed value counts as: activations are float32 or smaller, but for the odd integer."""
@@ -75,7 +79,7 @@ class Observer:
     """Watches models run on the same samples: a :class:`compressor.passes.contract.Calibration`.
 
     Attributes:
-        samples: what they are run on.
+        samples: what they are run on: the first batches, until there are `ENOUGH_ROWS`.
         threads: threads given to the runtime.
     """
 
@@ -89,8 +93,17 @@ class Observer:
 
     def observe(self, model: ir.Model, names: Sequence[str]) -> Mapping[str, FeatureStatistics] | str:
         """Run `model` and watch values feature by feature; a text says why it does not run."""
-        seen = observe(model, names, self.samples, add_features, threads=self.threads)
+        seen = observe(model, names, _first_rows(self.samples), add_features, threads=self.threads)
         return seen.reason if isinstance(seen, Refusal) else seen
+
+
+def _first_rows(samples: Samples) -> Samples:
+    kept: list[Feeds] = []
+    for feeds in samples.batches:
+        if sum(map(count_rows, kept)) >= ENOUGH_ROWS:
+            break
+        kept.append(feeds)
+    return replace(samples, batches=tuple(kept))
 
 
 def observe(

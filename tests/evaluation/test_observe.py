@@ -96,6 +96,13 @@ def test_many_large_values_are_watched_in_several_runs(monkeypatch: pytest.Monke
         assert np.array_equal(together[name].peak, apart[name].peak)
 
 
+def test_statistics_of_features_come_from_the_first_rows_of_many() -> None:
+    batches = tuple({"x": np.full((100, 1, 4), size, np.float32), "flag": np.array(True)} for size in (1, 2, 4, 8))
+    seen = Observer(Samples(batches=batches, generated=False, description="many")).observe(drawn(), ["x"])
+    assert not isinstance(seen, str)
+    assert (seen["x"].positions, seen["x"].highest.max()) == (300, 4)
+
+
 def test_any_fold_will_do() -> None:
     def add(known: int | None, array: Array) -> int:
         return (known or 0) + array.size

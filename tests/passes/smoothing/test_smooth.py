@@ -1,7 +1,8 @@
-"""What is smoothed gives the same bytes as before and loses less in int8; what cannot be is left alone, with a reason."""
+"""What is smoothed gives the same bytes and loses less in int8; what cannot be is left alone, with a reason."""
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from compressor.model.skeleton import to_skeleton
 from compressor.model.weights import ComputedWeight
 from compressor.passes.smooth import SmoothActivations
 from compressor.pipeline import compress
-from compressor.recipe import Recipe
+from compressor.recipe import PASSES, Recipe
 from compressor.report import Outcome
 from tests.passes.smoothing.drawn import (
     FEATURES,
@@ -254,6 +255,21 @@ def test_the_chain_lets_the_pass_see_the_model_run(tmp_path: Path) -> None:
         for name in ("seen.onnx", "blind.onnx")
     ]
     assert errors[0] < errors[1] / 2
+
+
+@pytest.mark.parametrize("names", list(permutations(PASSES)), ids="+".join)
+def test_it_works_before_and_after_any_other_pass(names: tuple[str, ...]) -> None:
+    original = drawn(AFTER)
+    seen = Observer(samples())
+    model = original
+    for name in names:
+        model = next(PASSES[name]().attempts(model.clone(), seen)).model
+    right, wrong = (np.concatenate([batch.reshape(-1) for batch in outputs(m)]) for m in (original, model))
+    error = float(np.linalg.norm(wrong - right) / np.linalg.norm(right))
+    is_smoothed_in_time = names.index("smooth") < names.index("quantize")
+    plain = error_in_int8(original, original)
+    assert error < (plain / 2 if is_smoothed_in_time else 1.1 * plain)
+    assert all(value.uses() for value in model.graph.initializers.values())
 
 
 def test_the_same_model_is_smoothed_into_the_same_bytes(tmp_path: Path) -> None:
