@@ -14,7 +14,7 @@ from compressor.comparison import Check, Comparison
 from compressor.render import figures
 from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.render.findings import drift_of, samples_of
-from compressor.render.scores import legend_of, score_of
+from compressor.render.scores import legend_of, score_of, scores_in_words
 from compressor.render.terminal import unwrapped
 from compressor.report import Fidelity, Latency
 
@@ -94,6 +94,8 @@ def _verdict(comparison: Comparison) -> str:
         return f"{sizes}. NOT VALID: the outputs could not be compared."
     drift = ", ".join(drift_of(comparison.fidelity))
     found = f"{sizes}; outputs on {samples_of(comparison.fidelity)}: {drift}"
+    if comparison.original_score is not None and comparison.candidate_score is not None:
+        found += f". {scores_in_words(comparison.original_score, comparison.candidate_score).removesuffix('.')}"
     basis = "; generated inputs are indicative only" if comparison.fidelity.generated else ""
     if comparison.is_valid:
         kept = "every limit holds" if comparison.atol is None else f"no value differs by more than {comparison.atol:g}"

@@ -31,7 +31,7 @@ def scores_in_words(original: TaskScore, score: TaskScore) -> str:
     on = figures.plural(original.samples, "labelled sample")
     said = f"{name} on {on}: {before} (95 % interval {_interval(original, ' to ')})"
     if not (score.wins or score.losses) and (score.p_value is None or score.p_value >= 1):
-        return f"{said}, the same after all passes."
+        return f"{said}, and every sample as by the original."
     return f"{said} became {after}{_turned(score)}."
 
 
