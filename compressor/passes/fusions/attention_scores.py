@@ -237,19 +237,28 @@ def _evaluated(op_type: str, numbers: list[float]) -> float | None:
 
 
 def lies_between_products(softmax: ir.Node) -> bool:
-    """A product of two computed tensors is a few steps before, and another one a few steps behind."""
+    """A product of two computed tensors is some steps before, and another one a few steps behind."""
     before, behind = [softmax], [softmax]
-    for _ in range(4):
-        before = [p for node in before[:8] for v in node.inputs if v is not None and (p := v.producer()) is not None]
-        if any(_is_product(node) for node in before):
+    for _ in range(MAX_DEPTH):
+        made = [p for node in before[:8] for v in node.inputs if v is not None and (p := v.producer()) is not None]
+        if any(_is_product(node) for node in made):
             break
+        before = [node for node in made if is_operator(node, *_ALONG_THE_WAY)]
     else:
         return False
-    for _ in range(3):
-        behind = [user for node in behind[:8] for v in node.outputs for user, _ in v.uses()]
-        if any(_is_product(node) for node in behind):
+    for _ in range(4):
+        read = [user for node in behind[:8] for v in node.outputs for user, _ in v.uses()]
+        if any(_is_product(node) for node in read):
             return True
+        behind = [node for node in read if is_operator(node, *_ALONG_THE_WAY, "IsNaN", "Dropout")]
     return False
+
+
+_ALONG_THE_WAY = (
+    *("Add", "Sub", "Mul", "Div", "Neg", "Pow", "Where", "Cast", "Clip", "Min", "Max", "Tanh", "Sqrt", "Reciprocal"),
+    *("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Slice", "Concat", "Pad", "ReduceMax"),
+)
+"""Operators that exporters are known to put between the Softmax of attention and its products."""
 
 
 def _is_product(node: ir.Node) -> bool:

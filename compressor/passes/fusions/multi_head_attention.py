@@ -107,7 +107,7 @@ def _context(edit: GraphEdit, softmax: ir.Node) -> tuple[ir.Node, bool, bool]:
             if turned is not None and is_swap(turned):
                 value, is_swapped = turned.outputs[0], not is_swapped
             else:
-                value = _behind_view(edit, value)
+                value = _behind_view(edit, softmax, value)
             continue
         node = sole_user(value)
         if node is None:
@@ -136,15 +136,17 @@ def _behind_guard(value: ir.Value) -> ir.Value:
     return choice.outputs[0]
 
 
-def _behind_view(edit: GraphEdit, value: ir.Value) -> ir.Value:
+def _behind_view(edit: GraphEdit, softmax: ir.Node, value: ir.Value) -> ir.Value:
     """The result of a Reshape that only joins or parts batch and heads."""
     node = sole_user(value)
-    if node is None or not is_operator(node, "Reshape"):
+    if node is None:
         raise NotAttention
     before, after = edit.facts.shape(value), edit.facts.shape(node.outputs[0])
-    if before is None or after is None or before[-2:] != after[-2:]:
-        raise NotAttention
-    return node.outputs[0]
+    if is_operator(node, "Reshape") and before is not None and after is not None and before[-2:] == after[-2:]:
+        return node.outputs[0]
+    if lies_between_products(softmax):
+        raise NotFusable(f"the probabilities go through {node.op_type} before the product with the values")
+    raise NotAttention
 
 
 def _check(edit: GraphEdit, found: Attention) -> None:

@@ -61,3 +61,14 @@ def test_drops_the_maximum_that_is_taken_from_each_row(peak: str) -> None:
 def test_leaves_scores_alone_from_which_something_else_is_taken(peak: str, reason: str) -> None:
     result = assert_left_alone(graph(SHIFTED + peak + SOFTMAX + MERGE, weights={"twos": np.asarray([2])}), *FEEDS)
     assert any(reason in given for given in reasons(result))
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [("p = Mul(p0, half)", "Mul"), ("p = Clip(p0, zero, half)", "Clip"), ("p = Dropout(p0, half, yes)", "Dropout")],
+)
+def test_leaves_probabilities_alone_that_something_is_done_to(step: str, name: str) -> None:
+    softmax = f"p0 = Softmax <axis=-1> (sm) {step} c = MatMul(p, vh) "
+    model = graph(PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + ADDED + softmax + MERGE, weights={"yes": np.asarray(True)})
+    result = assert_left_alone(model, *(FEEDS if name != "Dropout" else ()))  # dropout in training is random
+    assert reasons(result) == [f"the probabilities go through {name} before the product with the values"]
