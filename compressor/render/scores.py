@@ -18,7 +18,7 @@ def score_of(score: TaskScore | None) -> list[str]:
     spelled = _spell(score, score.value)
     if score.p_value is None:
         return [spelled, f"({_interval(score, '–')})"]
-    if not (score.wins or score.losses) and score.p_value >= 1:
+    if (score.wins, score.losses) == (0, 0):
         return [spelled]
     turned = [] if score.wins is None else [f"+{score.wins:,} -{score.losses:,}"]
     return [spelled, *turned, figures.chance(score.p_value)]
@@ -30,7 +30,7 @@ def scores_in_words(original: TaskScore, score: TaskScore) -> str:
     name = figures.printable(f"{original.metric[:1].upper()}{original.metric[1:]}")
     on = figures.plural(original.samples, "labelled sample")
     said = f"{name} on {on}: {before} (95 % interval {_interval(original, ' to ')})"
-    if not (score.wins or score.losses) and (score.p_value is None or score.p_value >= 1):
+    if score.value == original.value and not (score.wins or score.losses):
         return f"{said}, and every sample as by the original."
     return f"{said} became {after}{_turned(score)}."
 

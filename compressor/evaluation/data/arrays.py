@@ -60,7 +60,10 @@ def bind_arrays(arrays: Mapping[str, Array], specs: Sequence[InputSpec], path: P
         arrays = {specs[0].name: next(iter(arrays.values()))}
     unknown = [name for name in arrays if name not in by_name]
     if unknown:
-        raise OptionError(f"{path}: array {unknown[0]!r} is no input of the model; its inputs: {', '.join(by_name)}")
+        raise OptionError(
+            f"{path}: array {unknown[0]!r} is no input of the model ({', '.join(by_name)}); leave it out, or name it with "
+            "--labels"
+        )
     for name, array in arrays.items():
         _check_shape(name, array, by_name[name], path)
     settings = {name: array for name, array in arrays.items() if _is_setting(by_name[name])}

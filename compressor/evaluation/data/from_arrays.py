@@ -24,10 +24,10 @@ def read_arrays(path: Path, subject: Subject, evaluation: Evaluation) -> Given:
     """
     arrays = dict(_open_folder(path) if path.is_dir() else read_archive(path))
     column = arrays.pop(evaluation.labels, None) if evaluation.labels else None
-    rows = bind_arrays(arrays, subject.specs, path)
-    chosen = draw(rows.count, evaluation.samples, evaluation.seed)
     if evaluation.labels and column is None and not evaluation.labels.endswith(".npy"):
         raise OptionError(f"{path}: has no array {evaluation.labels!r} for labels; its arrays: {', '.join(arrays)}")
+    rows = bind_arrays(arrays, subject.specs, path)
+    chosen = draw(rows.count, evaluation.samples, evaluation.seed)
     labels = Labels()
     if column is not None:
         labels = pick_labels(column, f"{path}: array {evaluation.labels!r}", rows.count, chosen)

@@ -65,8 +65,14 @@ class QuestionAnswering:
             known = self.alignment[place]
             shift = start.shape[1] - len(known.parts) if known.is_left_padded else 0
             inside = slice(shift, shift + len(known.parts))
-            spans[row] = best_span(start[row, inside], end[row, inside], known.parts == max(known.parts.max(), 0))
+            spans[row] = self._span(start[row, inside], end[row, inside], known)
         return spans
+
+    def _span(self, start: Array, end: Array, known: Alignment) -> tuple[int, int]:
+        """Choose a span of the last text; none where some questions have no answer and the first token scores more."""
+        first, last = best_span(start, end, known.parts == max(known.parts.max(), 0))
+        may_be_none = any("" in answers for answers in self.answers)
+        return (-1, -1) if may_be_none and start[0] + end[0] > start[first] + end[last] else (first, last)
 
     def score(self, facts: Array, original: Array) -> Array:
         """Compare the text of each span with the answers, and take the best match."""

@@ -75,7 +75,10 @@ def test_the_only_array_goes_to_the_only_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"z": np.zeros((2, 3), np.float32)}, "array 'z' is no input of the model; its inputs: x, kind, scale"),
+        (
+            {"z": np.zeros((2, 3), np.float32)},
+            "array 'z' is no input of the model (x, kind, scale); leave it out, or name it with --labels",
+        ),
         (
             {"x": np.zeros((2, 4), np.float32)},
             "array 'x' has shape 2x4, the input takes batchx3; the first axis is rows",

@@ -237,6 +237,17 @@ def test_the_best_span_of_the_context_is_compared_by_its_words() -> None:
     assert task.score(facts, facts).tolist() == pytest.approx([2 / 3])  # "red car" for "car"
 
 
+@pytest.mark.parametrize(("answers", "span"), [(("car", ""), [-1, -1]), (("car", "car"), [5, 5])])
+def test_no_answer_is_one_where_the_data_has_such_questions(answers: tuple[str, ...], span: list[int]) -> None:
+    outputs = [port("start_logits", 2), port("end_logits", 2)]
+    task = QuestionAnswering.of(labelling(*answers, outputs=outputs, alignment=[context("The red car is fast", 1)] * 2))
+    logits = np.zeros((2, 9))
+    logits[:, 0], logits[:, 5] = 3, 2  # [CLS] scores more than "car"
+    facts = task.read(batch({"start_logits": logits, "end_logits": logits}))
+    assert facts.tolist() == [span, span]
+    assert task.score(facts, facts).tolist() == ([0, 1] if "" in answers else [1, 1])
+
+
 def test_answers_come_as_squad_has_them() -> None:
     outputs = [port("start", 2), port("end", 2)]
     given: tuple[object, ...] = ({"text": ["x y", "z"], "answer_start": [0, 4]}, ["z"], "z", '["z"]', {"text": []})
