@@ -15,6 +15,7 @@ from compressor.evaluation.contract import Refusal
 from compressor.evaluation.data.read import read_material
 from compressor.evaluation.host import describe_host
 from compressor.evaluation.judge import Judge, Verdict, appoint_judge
+from compressor.evaluation.saturation import explain_saturation
 from compressor.evaluation.settings import Evaluation
 from compressor.model.carried import carried
 from compressor.model.load import load
@@ -202,10 +203,11 @@ def _hold(judge: Judge | Refusal, candidate: ir.Model, atol: float | None, tell:
     if isinstance(verdict, Refusal):
         failed = Check(claim="the candidate's outputs can be compared", holds=False, finding=verdict.reason)
         return _Found(checks=(failed,), samples=judge.samples.description, warnings=warnings)
+    saturation = explain_saturation(judge, candidate, verdict.fidelity, describe_host(judge.threads).int8_path)
     return _Found(
         checks=tuple(_output_checks(verdict.fidelity, judge.reference.shapes, atol)),
         samples=judge.samples.description,
-        warnings=warnings,
+        warnings=(*warnings, saturation) if saturation else warnings,
         verdict=verdict,
         original_score=judge.original_score.summary if judge.original_score is not None else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -111,17 +111,19 @@ class Judge:
         candidate = self._open(model)
         return candidate if isinstance(candidate, Refusal) else self._assess(candidate)
 
-    def compare(self, model: ir.Model) -> Fidelity | Refusal:
-        """Run `model` on the same samples and compare, without timing it."""
-        found = self.assess(model)
+    def compare(self, model: ir.Model, config: Mapping[str, str] | None = None) -> Fidelity | Refusal:
+        """Run `model` on the same samples, under these settings of the runtime, and compare; nothing is timed."""
+        candidate = self._open(model, config)
+        found = candidate if isinstance(candidate, Refusal) else self._assess(candidate)
         return found if isinstance(found, Refusal) else found.fidelity
 
     def _batching(self, candidate: Session) -> Batching | None:
         return measure_batching(self.reference.session, candidate, self.samples)
 
-    def _open(self, model: ir.Model) -> Session | Refusal:
+    def _open(self, model: ir.Model, config: Mapping[str, str] | None = None) -> Session | Refusal:
+        settings = {**NO_SPINNING, **(config or {})}
         try:
-            session: Session = open_session(model, threads=self.threads, config=NO_SPINNING)
+            session: Session = open_session(model, threads=self.threads, config=settings)
         except RuntimeRefusal as error:
             return Refusal(reason=str(error))
         return session
