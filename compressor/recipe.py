@@ -113,6 +113,23 @@ class Recipe:
             tuple(dataclasses.replace(p, scheme=scheme) if isinstance(p, QuantizeDynamic) else p for p in self.passes)
         )
 
+    def excluding(self, globs: Sequence[str]) -> Recipe:
+        """The same passes, with more weights left in float; see :class:`QuantizeDynamic`.
+
+        Raises:
+            OptionError: none of the passes quantizes.
+        """
+        if not any(isinstance(step, QuantizeDynamic) for step in self.passes):
+            raise OptionError(f"nothing to exclude {globs[0]!r} from: none of the passes is 'quantize'")
+        return Recipe(
+            tuple(
+                dataclasses.replace(step, exclude=(*step.exclude, *globs))
+                if isinstance(step, QuantizeDynamic)
+                else step
+                for step in self.passes
+            )
+        )
+
     def to_toml(self) -> str:
         """Write the recipe so that :meth:`from_toml` gives it back; every option is named."""
         lines: list[str] = []

@@ -76,6 +76,22 @@ def test_a_scheme_is_a_shortcut_for_the_option_of_quantize(model: Path, tmp_path
     assert step["counts"]["stored_as_fp16"] == step["counts"]["weights_quantized"]
 
 
+def test_what_is_excluded_stays_float(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    options = ["--passes", "quantize", "--no-verify", "--exclude", "nothing", "--exclude", "*", "--json", "-"]
+    result = run("compress", model, "-o", out, *options)
+    (step,) = json.loads(result.stdout)["steps"]
+    assert step["outcome"] == "unchanged"
+    assert {"excluded by '*'"} == {skip["reason"] for skip in step["skipped"] if "min_elements" not in skip["reason"]}
+    assert step["reason"] == "nothing in this model is excluded by 'nothing'"
+
+
+def test_an_exclusion_without_a_pass_that_quantizes_is_refused(model: Path, tmp_path: Path) -> None:
+    result = run("compress", model, "-o", tmp_path / "out.onnx", "--passes", "deduplicate", "--exclude", "a")
+    assert result.exit_code == 2
+    assert "nothing to exclude 'a' from" in result.stderr
+
+
 def test_a_scheme_without_a_pass_that_quantizes_is_refused(model: Path, tmp_path: Path) -> None:
     result = run("compress", model, "-o", tmp_path / "out.onnx", "--passes", "deduplicate", "--scheme", "fp16")
     assert result.exit_code == 2

@@ -20,6 +20,7 @@ from compressor.cli.data_options import (
 from compressor.cli.destinations import is_standard_output, refuse_clashes
 from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
+    ExcludeOption,
     ForceOption,
     JsonOption,
     KeepOption,
@@ -59,6 +60,7 @@ def compress_command(
     recipe: RecipeOption = None,
     target: TargetOption = None,
     scheme: SchemeOption = None,
+    exclude: ExcludeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
     data: DataOption = None,
@@ -88,6 +90,7 @@ def compress_command(
         from compressor.budget import Budget
         from compressor.pipeline import compress, compress_together
         from compressor.recipe import MARK as RECIPE_MARK
+        from compressor.recipe import Recipe
         from compressor.render import as_json, as_markdown
         from compressor.render.destination import open_destination
         from compressor.render.forms import forms_of_report, forms_of_set
@@ -114,6 +117,8 @@ def compress_command(
             open_destination(recipe_file, RECIPE_MARK) as to_recipe,
         ):
             chosen, verify, out = _choose_recipe(passes, recipe, target, scheme), not no_verify, selected.output
+            if exclude:
+                chosen = (chosen or Recipe.default()).excluding(exclude)
             with nullcontext() if quiet else shown_progress() as tell:
                 if selected.is_set:
                     together = compress_together(

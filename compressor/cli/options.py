@@ -80,6 +80,14 @@ SchemeOption = Annotated[
     Scheme | None,
     typer.Option(help="What 'quantize' makes of weights, in place of its recipe's choice [default: dynamic]."),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave weights in float by name, or by that of an operator using them or its module; may be repeated.",
+    ),
+]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace OUT if it exists; in a folder, the models of the same names.")
