@@ -58,16 +58,11 @@ def _appended(edit: GraphEdit, node: ir.Node, place: int) -> Appended | None:
         return None
     split = made_by(swapped.inputs[0], "Reshape")
     new = split.inputs[0] if split is not None else None
-    heads, flat, cached = (edit.facts.shape(value) for value in (swapped.inputs[0], new, past))
-    if new is None or heads is None or flat is None or cached is None or len(heads) != 4 or len(cached) != 4:
+    heads, flat = edit.facts.shape(swapped.inputs[0]), edit.facts.shape(new)
+    if new is None or heads is None or len(heads) != 4 or flat != (*heads[:2], heads[2] * heads[3]):
         return None
-    if flat != (*heads[:2], heads[2] * heads[3]) or (cached[0], cached[1], cached[3]) != (heads[0], *heads[2:]):
-        return None
-    return Appended(past, new, joined.outputs[0]) if heads[2] == _heads_of(node) else None
-
-
-def _heads_of(node: ir.Node) -> Size:
-    return Size.of(int_attribute(node, "num_heads", 0))
+    is_for_node = heads[2] == Size.of(int_attribute(node, "num_heads", 0))
+    return Appended(past, new, joined.outputs[0]) if is_for_node else None
 
 
 def _replace(edit: GraphEdit, node: ir.Node, key: Appended, value: Appended) -> None:

@@ -23,7 +23,6 @@ WEIGHTS: Mapping[str, Array] = {
     "merged": np.asarray([0, 0, HEADS * GROUP * SIZE]),
     "merged_few": np.asarray([0, 0, HEADS * SIZE]),
     "group": np.asarray([1, 1, GROUP, 1, 1]),
-    "heads_apart": np.asarray([1, GROUP, 1, 1, 1]),
     "i1": np.asarray([1]),
     "i2": np.asarray([2]),
     "half": np.asarray(0.5, np.float32),
@@ -49,14 +48,14 @@ GROUPED = PROJECT + NO_CACHE + REPEATED + ATTENTION
 GROUPED_WITH_CACHE = PROJECT + CACHE + REPEATED + ATTENTION
 
 
-def graph(body: str, rows: str = "B", heads: int = 1, outputs: str = "") -> ir.Model:
+def graph(body: str, rows: str = "B", heads: int = 1, outputs: str = "", weights: Mapping[str, Array] = {}) -> ir.Model:
     """Draw a graph with those of the weights that it names, and a cache if it reads one."""
     words = set(body.replace(",", " ").replace("(", " ").replace(")", " ").split())
     given = f"float[B, S, 8] x, float[{rows}, {heads}, S, S] bias"
     if "past_k" in words:
         given = given.replace(" bias", f" new_bias, float[{rows}, {heads}, S, P] past_bias")
         given += ", float[B, 2, P, 4] past_k, float[B, 2, P, 4] past_v"
-    used = {name: array for name, array in WEIGHTS.items() if name in words}
+    used = {name: array for name, array in {**WEIGHTS, **weights}.items() if name in words}
     return draw(f"g ({given}) => (float[B, S, W] y{outputs}) {{ {body} }}", used)
 
 
@@ -90,11 +89,34 @@ def test_repeats_no_keys_and_values(body: str, rows: str, heads: int) -> None:
 
 
 def test_leaves_heads_repeated_in_another_order_alone() -> None:
+    """As often as there are heads: what comes out has the same shape."""
     body = GROUPED.replace("i2)", "i1)").replace("group)", "heads_apart)")
-    model = graph(body)
+    few = {
+        "wq": WEIGHTS["wq"][:, : HEADS * HEADS * SIZE],
+        "query_split": np.asarray([0, 0, HEADS * HEADS, SIZE]),
+        "heads_apart": np.asarray([1, HEADS, 1, 1, 1]),
+        "joined": np.asarray([0, HEADS * HEADS, -1, SIZE]),
+        "merged": np.asarray([0, 0, HEADS * HEADS * SIZE]),
+    }
+    model = graph(body, weights=few)
     result = fuse(model, *feeds(model))
     assert operators(result.model)["MultiHeadAttention"] == 1
     assert operators(result.model)["Expand"] == 2
+    assert "grouped_queries_fused" not in result.counts
+
+
+def test_leaves_keys_and_values_of_different_groups_alone() -> None:
+    body = GROUPED.replace("Reshape(v, key_split)", "Reshape(v, value_split)").replace(
+        "Expand(vu, group)", "Expand(vu, pairs)"
+    )
+    threes = {
+        "wv": 0.5 * normal(8, GROUP * SIZE, seed=3),
+        "value_split": np.asarray([0, 0, GROUP, SIZE]),
+        "pairs": np.asarray([1, 1, HEADS, 1, 1]),
+    }
+    model = graph(body, weights=threes)
+    result = fuse(model, *feeds(model))
+    assert operators(result.model)["MultiHeadAttention"] == 1
     assert "grouped_queries_fused" not in result.counts
 
 

@@ -42,6 +42,7 @@ CONSTANTS: Mapping[str, Array] = {
     "thirds": np.asarray([3, 5]),
     "twice": np.asarray([1, 1, 1, 1, 2]),
     "rows": np.asarray([0, 0, 0, SIZE]),
+    "rows_of_three": np.asarray([0, 0, SIZE]),
     "pairs": np.asarray([0, 0, 0, SIZE // 2, 2]),
     "halves": np.asarray([0, 0, 0, 2, SIZE // 2]),
     "half": np.asarray(SIZE // 2),
@@ -90,6 +91,14 @@ SPELLINGS = {
     "positions given for each row": TO_HEADS + GIVEN + ANGLES + TWICE + COSINES + SLICED + QUARTER + ADDED,
     "cosines looked up in a table": TO_HEADS + LOOKED_UP + SLICED + QUARTER + ADDED,
     "neighbours": TO_HEADS + POSITIONS + ANGLES + WOVEN_ANGLES + NEIGHBOURS + WOVEN + ADDED,
+    "neighbours, angles woven before their cosines": TO_HEADS
+    + POSITIONS
+    + ANGLES
+    + "ua = Unsqueeze(half_angles, last) wa = Concat <axis=-1> (ua, ua) angles = Reshape(wa, rows_of_three) "
+    + COSINES
+    + NEIGHBOURS
+    + WOVEN
+    + ADDED,
     "neighbours as columns of a table": TO_HEADS
     + POSITIONS
     + ANGLES
@@ -134,12 +143,12 @@ def twice(body: str) -> str:
     return f"{body} {source}_2 = Abs({source}) {' '.join(again)} "
 
 
-def graph(body: str, weights: Mapping[str, Array] | None = None, extra: str = "") -> ir.Model:
+def graph(body: str, weights: Mapping[str, Array] | None = None, extra: str = "", source: str = "") -> ir.Model:
     """Draw a graph with those of the constants that it names, which rotates two tensors."""
     words = set(body.replace(",", " ").replace("(", " ").replace(")", " ").split())
     known = {**CONSTANTS, **(weights or {})}
     used = {name: array for name, array in known.items() if name in words and f" {name} = " not in body}
-    given = "float[B, 2, S, 8] h" if "x" not in words else "float[B, S, 16] x"
+    given = source or ("float[B, 2, S, 8] h" if "x" not in words else "float[B, S, 16] x")
     given += ", int64[B, S] positions" if "positions" in words else ""
     outputs = f"float[B, N, T, 8] y, float[B, N, T, 8] y_2{extra}"
     return draw(f"g ({given}) => ({outputs}) {{ {twice(body)} }}", used)
@@ -197,12 +206,19 @@ def test_positions_run_on_through_a_batch_whose_rows_differ() -> None:
     assert run(result.model, empty)[0].shape == run(model, empty)[0].shape
 
 
+NEXT = "b = Identity(e) " + WOVEN + ADDED
 LEFT_ALONE = {
     "turned the other way": (FRONT + SLICED + "m = Neg(a) q = Concat <axis=-1> (b, m) " + ADDED),
     "not negated": (FRONT + SLICED + "m = Abs(b) q = Concat <axis=-1> (m, a) " + ADDED),
     "the first half negated": (FRONT + SLICED + "m = Neg(a) q = Concat <axis=-1> (m, b) " + ADDED),
     "cut into uneven parts": (FRONT + "a, b = Split <axis=-1> (h, thirds) " + QUARTER + ADDED),
     "halves of another tensor": (FRONT + "o = Abs(h) " + SLICED.replace("(h", "(o") + QUARTER + ADDED),
+    "halves of two tensors": (
+        FRONT + "o = Abs(h) a = Slice(h, i0, i4, last) b = Slice(o, i4, open, last) " + QUARTER + ADDED
+    ),
+    "neighbours turned the other way": (
+        TO_HEADS + POSITIONS + ANGLES + WOVEN_ANGLES + NEIGHBOURS.replace("a =", "e =").replace("b =", "a =") + NEXT
+    ),
     "half by half with other sines": (
         TO_HEADS
         + POSITIONS
@@ -231,38 +247,52 @@ def test_leaves_what_is_no_such_rotation_alone(body: str) -> None:
     assert "RotaryEmbedding" not in operators(result.model)
 
 
+ROTATED = SLICED + QUARTER + ADDED
 REFUSED = {
     "features of a pair with angles of their own": (
-        FRONT.replace("(half_angles, half_angles)", "(half_angles, others)").replace(
-            "angles = Concat", "others = Abs(frequencies_of) angles = Concat"
-        ),
+        FRONT.replace("angles = Concat <axis=-1> (half_angles, ", "o = Abs(half_angles) angles = Concat <axis=-1> (o, ")
+        + ROTATED,
         "the two features of a pair are not known to turn by the same angle",
     ),
     "a table of uneven halves": (
-        TO_HEADS + LOOKED_UP.replace("table", "uneven"),
+        TO_HEADS + LOOKED_UP.replace("table", "uneven") + ROTATED,
         "the two features of a pair are not known to turn by the same angle",
     ),
-    "pairs of halves with the angles of neighbours": (
-        TO_HEADS + POSITIONS + ANGLES + WOVEN_ANGLES,
+    "halves with the angles of neighbours": (
+        TO_HEADS + POSITIONS + ANGLES + WOVEN_ANGLES + ROTATED,
+        "the two features of a pair are not known to turn by the same angle",
+    ),
+    "neighbours with the angles of halves": (
+        FRONT + NEIGHBOURS + WOVEN + ADDED,
         "the two features of a pair are not known to turn by the same angle",
     ),
     "angles for each head": (
         FRONT.replace("c = Unsqueeze(c3, i1)", "cu = Unsqueeze(c3, i1) c = Expand(cu, to_heads)").replace(
             "n1 = Unsqueeze(n3, i1)", "nu = Unsqueeze(n3, i1) n1 = Expand(nu, to_heads)"
-        ),
+        )
+        + ROTATED,
         "the angles (1 x 2 x S x 8) are not one for each token of B x 2 x S x 8",
+    ),
+    "cosines for each head, sines for all": (
+        FRONT.replace("c = Unsqueeze(c3, i1)", "cu = Unsqueeze(c3, i1) c = Expand(cu, to_heads)") + ROTATED,
+        "cosines and sines of the rotation are not known to be of one shape",
     ),
 }
 
 
-@pytest.mark.parametrize(("front", "reason"), REFUSED.values(), ids=REFUSED)
-def test_refuses_with_a_reason(front: str, reason: str) -> None:
-    front = front.replace("frequencies_of", "half_angles")
-    body = front + SLICED + QUARTER + ADDED
+@pytest.mark.parametrize(("body", "reason"), REFUSED.values(), ids=REFUSED)
+def test_refuses_with_a_reason(body: str, reason: str) -> None:
     model = graph(body, {"to_heads": np.asarray([1, HEADS, 1, 1])})
     result = fuse(model, *feeds(model))
     assert "RotaryEmbedding" not in operators(result.model)
     assert reasons(result) == [reason] * 2
+
+
+def test_refuses_angles_that_make_a_batch_of_one_row() -> None:
+    model = graph(SPELLINGS["positions given for each row"], source="float[1, S, 16] x")
+    feed = {"x": normal(1, 5, WIDTH), "positions": np.random.default_rng(0).integers(0, 32, (3, 5))}
+    result = fuse(model, feed)
+    assert reasons(result) == ["the angles (B x 1 x S x 8) are not one for each token of 1 x 2 x S x 8"] * 2
 
 
 def test_refuses_to_take_a_value_away_that_is_read_elsewhere() -> None:
