@@ -93,6 +93,14 @@ def test_vectors_shared_with_another_normalization_are_not_touched() -> None:
     assert len(result.model.graph.initializers) == len(model.graph.initializers) + 2
 
 
+def test_vectors_of_a_normalization_in_pieces_that_are_read_elsewhere_are_not_touched() -> None:
+    model = drawn(IN_PIECES.replace("y = MatMul(n, w1)", "m = MatMul(n, w1) y = Add(m, gamma)"), opset=13)
+    result = smoothed(model)
+    assert result.counts["activations_smoothed"] == 1
+    assert "factors_in_normalizations" not in result.counts
+    assert same(model, result.model)
+
+
 def test_a_second_run_changes_nothing() -> None:
     for body in (AFTER, BEFORE):
         once = smoothed(drawn(body)).model
@@ -157,6 +165,14 @@ def test_a_tied_table_is_left_alone_and_its_neighbour_is_not() -> None:
     assert reasons(result) == {"w1": "used by Gather r as well, which takes no smoothed activation"}
     assert dict(result.counts) == {"activations_smoothed": 1, "weights_scaled": 1}
     assert same(model, result.model, seen)
+
+
+def test_what_no_normalization_feeds_is_no_candidate_for_generated_inputs() -> None:
+    model = drawn("h = Mul(x, gamma) a = MatMul(h, w1) r = Gather(w1, ids) y = Add(a, r)", more=", int64[N, S] ids")
+    seen = Samples(
+        batches=({**samples().batches[0], "ids": np.zeros((2, 9), np.int64)},), generated=True, description=""
+    )
+    assert reasons(smoothed(model, seen)) == {}
 
 
 def test_a_weight_multiplied_along_either_axis_is_left_alone() -> None:
