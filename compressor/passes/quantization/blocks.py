@@ -32,9 +32,9 @@ every step smaller. all-MiniLM-L6-v2, blocks of 64: 20.36 dB with the first alon
 _TINY = {ir.DataType.FLOAT: float(np.finfo(np.float32).tiny), ir.DataType.FLOAT16: 2.0**-24}
 """Smallest scale of a type; under float16's normal range it has few digits, which the integers make up for."""
 
-_LARGEST_LOSS = {8: 1 / 8, 4: 1 / 2}
-"""Share of an output's values that may round to zero. Normal random numbers lose under 1 % and 14 %; in blocks of 32, a
-value that drowns its block takes 31 others with it."""
+_LARGEST_LOSS = 1 / 2
+"""Share of an output's values, zeros left out, that may round to zero. Normal random numbers lose 1 % at 8 bits and 14 %
+at 4; a value that drowns its block takes the rest of the block with it."""
 
 Piece = tuple[slice, slice, NDArray[np.float32]]
 """Some outputs, some of their blocks, and the values: one row an output, one column a block, and the block."""
@@ -146,7 +146,7 @@ def measure_blocks(
             lost[outputs] += np.count_nonzero(nonzero & (np.abs(values) < step[..., None] / 2), axis=(1, 2))
     if peak < form.highest * _TINY[ir.DataType.FLOAT]:
         return "holds only zeros and denormal values"
-    ruined = int(np.count_nonzero(lost > used * _LARGEST_LOSS[form.bits]))
+    ruined = int(np.count_nonzero(lost > used * _LARGEST_LOSS))
     return Blocks(scales, zero_points if form.bits == 4 else None, ruined, ratio_db(signal, noise))
 
 

@@ -104,7 +104,7 @@ def plan_blocks(draft: BlockDraft) -> BlockPlan | str:
             return blocks
         if not blocks.ruined:
             return BlockPlan(tried, blocks, draft.form if form != draft.form else None)
-        reason = f"too many values in {blocks.ruined} of its {draft.matrix.outputs} outputs would round to zero"
+        reason = f"most values in {blocks.ruined} of its {draft.matrix.outputs} outputs would round to zero"
     return reason
 
 
