@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import onnx_ir as ir
 
 from compressor.passes.fusions.attention_bias import AttentionBiases, can_mask_whole_rows
@@ -24,7 +26,7 @@ def replace(edit: GraphEdit, biases: AttentionBiases, found: Attention) -> None:
     merged = found.target.value
     last = merged.producer()
     assert last is not None
-    query = _as_three_axes(edit, found.softmax, found.query, found.heads)
+    query = _as_three_axes(edit, found.softmax, _multiplied(edit, found), found.heads)
     if found.has_heads_first:
         key, value = _as_four_axes(edit, found.softmax, found.key), found.value.value
     else:
@@ -47,6 +49,15 @@ def replace(edit: GraphEdit, biases: AttentionBiases, found: Attention) -> None:
         result = _guarded(edit, last, result)
     edit.replace(merged, _in_order(edit, last, result, found))
     edit.sweep([last])
+
+
+def _multiplied(edit: GraphEdit, found: Attention) -> Source:
+    """The query, times the factor of its head if there is one."""
+    query, factor = found.query, found.scores.factor
+    if factor is None:
+        return query
+    product = edit.insert(found.softmax, "Mul", [query.value, factor], name=f"{query.value.name}_scaled")
+    return dataclasses.replace(query, value=product.outputs[0])
 
 
 def _as_three_axes(edit: GraphEdit, before: ir.Node, source: Source, heads: int) -> ir.Value:

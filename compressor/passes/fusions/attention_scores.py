@@ -41,22 +41,24 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What goes into a Softmax: `scale` * query x key + biases.
+    """What goes into a Softmax: `scale` * `factor` * query x key + biases.
 
     Attributes:
         product: the MatMul or Einsum of query and key.
-        scale: the factor of that product.
+        scale: the number that product is multiplied with.
         biases: what is added, outermost last.
+        factor: a tensor it is multiplied with, too, of one number for all queries and keys of a head.
     """
 
     product: ir.Node
     scale: float = 1.0
     biases: tuple[Bias, ...] = ()
+    factor: ir.Value | None = None
 
     def scaled(self, factor: float) -> Scores:
         """The scores times a number."""
         biases = tuple(replace(bias, factor=bias.factor * factor) for bias in self.biases)
-        return Scores(self.product, self.scale * factor, biases)
+        return replace(self, scale=self.scale * factor, biases=biases)
 
 
 MAX_DEPTH = 10
@@ -119,6 +121,11 @@ def _scaled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
             continue
         inner = _scores(facts, tensor, depth - 1)
         return inner.scaled(1 / number if node.op_type == "Div" else number) if isinstance(inner, Scores) else inner
+    for tensor, factor in operands(node) if node.op_type == "Mul" else ():
+        shape = facts.shape(factor)
+        inner = _scores(facts, tensor, depth - 1) if shape is not None and shape[-2:] == (ONE, ONE) else None
+        if isinstance(inner, Scores) and not inner.biases and inner.factor is None:
+            return replace(inner, factor=factor)
     inners = [_scores(facts, tensor, depth - 1) for tensor in node.inputs if tensor is not None]
     return "the scores are multiplied with something that is not a constant number" if any(inners) else None
 

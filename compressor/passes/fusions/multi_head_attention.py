@@ -12,13 +12,15 @@ import onnx_ir as ir
 from compressor.passes.fusions import attention_form
 from compressor.passes.fusions.attention_bias import AttentionBiases, check_fits
 from compressor.passes.fusions.attention_layer import Attention
-from compressor.passes.fusions.attention_operands import scored, weighed
+from compressor.passes.fusions.attention_operands import Source, scored, weighed
 from compressor.passes.fusions.attention_scores import (
     NotAttention,
     NotFusable,
+    Scores,
     lies_between_products,
     scores_before,
 )
+from compressor.passes.fusions.dimensions import ONE
 from compressor.passes.fusions.graph_edit import GraphEdit, place_of
 from compressor.passes.fusions.match import (
     int_attribute,
@@ -78,7 +80,7 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
         raise NotFusable("the Softmax is not along the keys")
     if scores.biases and edit.opset < FIRST_OPSET_WITH_BIAS:
         raise NotFusable(f"opset {edit.opset} has no operators to bring a mask into the shape the fused one takes")
-    if is_swapped and scores.biases:
+    if is_swapped and (scores.biases or scores.factor is not None):
         raise NotFusable("something is added to scores that are transposed")
     queries, keys = scored(edit, scores.product, is_swapped=is_swapped)
     values, targets = weighed(edit, context)
@@ -88,10 +90,22 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     if not outer or not stored:
         raise NotFusable("no common number of heads of query, key, value and result follows from the graph")
     heads, of_keys = max(outer & inner or outer), max(stored)
-    operands = queries[heads], keys[of_keys], values[of_keys], targets[heads]
+    query = queries[heads] if scores.factor is None else _to_be_multiplied(edit, scores, queries[heads])
+    operands = query, keys[of_keys], values[of_keys], targets[heads]
     found = Attention(softmax, context, *operands, scores, heads, of_keys, is_guarded)
     _check(edit, found)
     return found
+
+
+def _to_be_multiplied(edit: GraphEdit, scores: Scores, query: Source) -> Source:
+    """The query in heads, where the factor of each head can be applied to it instead of to the scores."""
+    operand = scores.product.inputs[0]
+    shape, factors = edit.facts.shape(operand), edit.facts.shape(scores.factor) or ()
+    padded = (*(ONE,) * (4 - len(factors)), *factors)
+    is_plain = is_operator(scores.product, "MatMul") and shape is not None and len(shape) == len(padded) == 4
+    if operand is None or not is_plain or any(p not in (ONE, s) for p, s in zip(padded[:2], shape or (), strict=False)):
+        raise NotFusable("the scores are multiplied with something that is not a constant number")
+    return Source(operand, "bnsd", 1.0, query.batch, query.length, query.size)
 
 
 def _context(edit: GraphEdit, softmax: ir.Node) -> tuple[ir.Node, bool, bool]:

@@ -72,3 +72,24 @@ def test_leaves_probabilities_alone_that_something_is_done_to(step: str, name: s
     model = graph(PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + ADDED + softmax + MERGE, weights={"yes": np.asarray(True)})
     result = assert_left_alone(model, *(FEEDS if name != "Dropout" else ()))  # dropout in training is random
     assert reasons(result) == [f"the probabilities go through {name} before the product with the values"]
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1), (1, 2, 1, 1), (3, 1, 1, 1), (1, 1)])
+def test_multiplies_the_query_where_each_head_has_a_factor_of_its_own(shape: tuple[int, ...]) -> None:
+    scaled = PLAIN.replace("Mul(qk, half)", "Mul(qk, factor)")
+    body = PROJECT + SPLIT + KEY_AT_ONCE + scaled + ADDED + SOFTMAX + MERGE
+    inputs = f"float[3, S, 8] x, int64[3, S] mask, float[{', '.join(map(str, shape))}] factor"
+    result = fuse(graph(body, "float[3, S, 8] y", inputs), {**FEEDS[0], "factor": normal(*shape)})
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    assert operators(result.model)["Softmax"] == 0
+
+
+@pytest.mark.parametrize("shape", ["3, 1, S, 1", "3, 1, 1, S", "N, 1, 1"])
+def test_leaves_scores_alone_that_are_multiplied_with_something_else(shape: str) -> None:
+    scaled = PLAIN.replace("Mul(qk, half)", "Mul(qk, factor)")
+    body = PROJECT + SPLIT + KEY_AT_ONCE + scaled + ADDED + SOFTMAX + MERGE
+    inputs = f"float[3, S, 8] x, int64[3, S] mask, float[{shape}] factor"
+    sizes = [{"S": 7, "N": 2}.get(size, 0) or int(size) for size in shape.split(", ")]
+    model = graph(body, "float[3, S, 8] y", inputs)
+    result = assert_left_alone(model, {**FEEDS[0], "factor": normal(*sizes)})
+    assert reasons(result) == ["the scores are multiplied with something that is not a constant number"]
