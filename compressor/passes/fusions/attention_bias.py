@@ -12,6 +12,7 @@ from compressor.passes.fusions.attention_scores import Bias, NotFusable
 from compressor.passes.fusions.dimensions import ONE, Size
 from compressor.passes.fusions.graph_edit import GraphEdit
 from compressor.passes.fusions.match import made_by, number_of
+from compressor.passes.fusions.shape_facts import Shape
 
 Axis = tuple[ir.Value, int]
 """One axis of a tensor."""
@@ -41,7 +42,9 @@ class AttentionBiases:
             return None
         total = None
         for term in terms:
-            value = self._once((before.graph, term, extent[1]), lambda t=term: self._term(t, extent[1], before))
+            value = self._once(
+                (before.graph, term, extent[:2]), lambda t=term: self._term(t, extent[1], query[0], before)
+            )
             total = (
                 value
                 if total is None
@@ -55,10 +58,12 @@ class AttentionBiases:
             self._made[key] = make()  # type: ignore[operator]  # a function without arguments
         return self._made[key]
 
-    def _term(self, term: Bias, heads: Size, before: ir.Node) -> ir.Value:
+    def _term(self, term: Bias, heads: Size, query: ir.Value, before: ir.Node) -> ir.Value:
         value = term.value
         if _has_batch_and_heads_in_one(self.edit, term):
             value = self._once((before.graph, "apart", value, heads), lambda: self._apart(value, heads, before))
+        if term.apart is not None:
+            value = self._once((before.graph, "rows", value), lambda: self._for_every_group(value, query, before))
         if term.fill is not None:
             dtype = self.edit.facts.dtype(before.inputs[0]) or ir.DataType.FLOAT
             masked, free = self._fill(term, dtype), self._number(0.0, dtype)
@@ -78,6 +83,16 @@ class AttentionBiases:
         else:
             four = self._new("Unsqueeze", [value], before, name, axes=[0])
         return self._new("Reshape", [four, self.edit.integers([-1, heads.number, 0, 0])], before, name)
+
+    def _for_every_group(self, value: ir.Value, query: ir.Value, before: ir.Node) -> ir.Value:
+        """Repeat a bias for the rows of one group, as of the windows of one image, for all groups of the batch."""
+        shape = [size.number for size in self.edit.facts.shape(value) or ()]
+        rows, *others = [number for number in shape[1:] if number is not None]
+        batch = self._length((query, 0), before)
+        groups = self._new("Div", [batch, self.edit.integers([rows])], before, f"{value.name}_groups")
+        target = self._new("Concat", [groups, self.edit.integers([1] * 4)], before, f"{value.name}_all", axis=0)
+        wide = self._new("Expand", [value, target], before, f"{value.name}_rows")
+        return self._new("Reshape", [wide, self.edit.integers([-1, *others])], before, f"{value.name}_rows")
 
     def _fill(self, term: Bias, dtype: ir.DataType) -> ir.Value:
         """The number to add: minus infinity, or else the lowest finite number, which swallows the score.
@@ -136,13 +151,33 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
     shape = edit.facts.shape(term.value)
     if shape is None or len(shape) > term.rank:
         raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
+    if term.apart is not None:
+        if not _fits_every_group(shape, term.apart, extent):
+            raise NotFusable(_misfit(term, shape, term.apart))
+        return
     wanted = extent if term.rank == 4 else (ONE, extent[0] * extent[1], *extent[2:])
     padded = (*(ONE,) * (4 - len(shape)), *shape)
     # Along the keys, any size that is open is 1 or theirs: in another run the product with the values fails.
     is_open = None in (padded[3].number, wanted[3].number)
     if any(size not in (ONE, fit) for size, fit in zip(padded[: 3 if is_open else 4], wanted, strict=False)):
-        sizes = " x ".join(map(str, shape))
-        raise NotFusable(f"'{term.value.name}' ({sizes}) does not fit scores of {' x '.join(map(str, extent))}")
+        raise NotFusable(_misfit(term, shape, extent))
+
+
+def _misfit(term: Bias, shape: Shape, scores: Shape) -> str:
+    return f"'{term.value.name}' ({' x '.join(map(str, shape))}) does not fit scores of {' x '.join(map(str, scores))}"
+
+
+def _fits_every_group(shape: Shape, scores: Shape, extent: Extent) -> bool:
+    """A bias of five axes is one for every row of a group, and the rows of all groups are the batch."""
+    groups, rows, *others = scores
+    is_split_batch = groups * rows == extent[0] and tuple(others) == extent[1:]
+    is_known = len(shape) == 5 and shape[0] == ONE and all(size.number is not None for size in shape)
+    return (
+        is_split_batch
+        and is_known
+        and shape[1] == rows
+        and all(size in (ONE, wanted) for size, wanted in zip(shape[2:], others, strict=True))
+    )
 
 
 def _has_batch_and_heads_in_one(edit: GraphEdit, term: Bias) -> bool:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.dimensions import ONE
 from compressor.passes.fusions.match import axes_of, is_operator, made_by, number_of, operands, tensor_of
-from compressor.passes.fusions.shape_facts import Facts
+from compressor.passes.fusions.shape_facts import Facts, Shape
 
 
 class NotFusable(Exception):
@@ -30,6 +30,7 @@ class Bias:
         fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`.
         fills_where: the truth value of the condition at which the scores are replaced.
         rank: the number of axes of the scores it is added to.
+        apart: the sizes of those axes where there are five: groups, rows of a group, heads, queries, keys.
     """
 
     value: ir.Value
@@ -37,6 +38,7 @@ class Bias:
     fill: float | None = None
     fills_where: bool = True
     rank: int = 4
+    apart: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,14 @@ def _with_bias(
     inner = _scores(facts, tensor, depth - 1)
     if not isinstance(inner, Scores):
         return inner
-    term = Bias(bias, factor, rank=facts[node.outputs[0]].rank or 0)
+    term = _placed(facts, node, Bias(bias, factor))
     return replace(inner, biases=(*inner.biases, term))
+
+
+def _placed(facts: Facts, node: ir.Node, term: Bias) -> Bias:
+    """`term` with the axes of the scores that `node` adds it to."""
+    shape = facts.shape(node.outputs[0]) or ()
+    return replace(term, rank=len(shape), apart=shape if len(shape) == 5 else None)
 
 
 def _filled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
@@ -185,8 +193,8 @@ def _filled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
             return inner
         if fill > SURELY_MASKED:
             return f"masked scores are replaced by {fill:g}, which an added mask cannot express"
-        rank = facts[node.outputs[0]].rank or 0
-        return replace(inner, biases=(*inner.biases, Bias(condition, 1.0, fill, fills_where, rank)))
+        term = _placed(facts, node, Bias(condition, 1.0, fill, fills_where))
+        return replace(inner, biases=(*inner.biases, term))
     return None
 
 

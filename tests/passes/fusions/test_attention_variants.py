@@ -93,3 +93,30 @@ def test_leaves_scores_alone_that_are_multiplied_with_something_else(shape: str)
     model = graph(body, "float[3, S, 8] y", inputs)
     result = assert_left_alone(model, {**FEEDS[0], "factor": normal(*sizes)})
     assert reasons(result) == ["the scores are multiplied with something that is not a constant number"]
+
+
+WINDOWS = (
+    PROJECT
+    + SPLIT
+    + KEY_AT_ONCE
+    + PLAIN
+    + "s5 = Reshape(s, windows) sb = Add(s5, bias) sm = Reshape(sb, back) "
+    + SOFTMAX
+    + MERGE
+)
+SHAPES = {"windows": np.asarray([-1, 3, 2, 6, 6]), "back": np.asarray([-1, 2, 6, 6])}
+
+
+@pytest.mark.parametrize(("bias", "shape"), [("1, 3, 1, 6, 6", (1, 3, 1, 6, 6)), ("1, 3, 2, 1, 6", (1, 3, 2, 1, 6))])
+def test_repeats_a_bias_of_the_windows_of_an_image_for_every_image(bias: str, shape: tuple[int, ...]) -> None:
+    model = graph(WINDOWS, 'float["3*B", 6, 8] y', f'float["3*B", 6, 8] x, float[{bias}] bias', weights=SHAPES)
+    result = fuse(model, *({"x": normal(3 * batch, 6, 8), "bias": normal(*shape)} for batch in (1, 2)))
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    assert operators(result.model)["Softmax"] == 0
+
+
+@pytest.mark.parametrize(("bias", "shape"), [("B, 1, 1, 6, 6", (2, 1, 1, 6, 6)), ("2, 6, 6", (2, 6, 6))])
+def test_leaves_a_bias_of_the_images_of_windows_alone(bias: str, shape: tuple[int, ...]) -> None:
+    model = graph(WINDOWS, 'float["3*B", 6, 8] y', f'float["3*B", 6, 8] x, float[{bias}] bias', weights=SHAPES)
+    result = assert_left_alone(model, {"x": normal(6, 6, 8), "bias": normal(*shape)})
+    assert reasons(result) == [f"'bias' ({bias.replace(', ', ' x ')}) does not fit scores of B x 3 x 2 x 6 x 6"]
