@@ -33,8 +33,8 @@ _TINY = {ir.DataType.FLOAT: float(np.finfo(np.float32).tiny), ir.DataType.FLOAT1
 """Smallest scale of a type; under float16's normal range it has few digits, which the integers make up for."""
 
 _LARGEST_LOSS = 1 / 2
-"""Share of an output's values, zeros left out, that may round to zero. Normal random numbers lose 1 % at 8 bits and 14 %
-at 4; a value that drowns its block takes the rest of the block with it."""
+"""Share of an output's values, zeros left out, that may round to zero. Normal random numbers lose 1 % at 8 bits and
+14 % at 4; a value that drowns its block takes the rest of the block with it."""
 
 Piece = tuple[slice, slice, NDArray[np.float32]]
 """Some outputs, some of their blocks, and the values: one row an output, one column a block, and the block."""

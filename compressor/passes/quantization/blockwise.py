@@ -79,8 +79,7 @@ def draft_blocks(weight: FloatWeight, form: BlockFormat) -> BlockDraft | str:
     matrix = uses[0].matrix
     if any(use.matrix != matrix for use in uses):
         return "its uses want blocks along different axes"
-    fitting = BlockFormat(form.bits, _block_size(matrix.inputs, form.size))
-    draft = BlockDraft(weight, uses, matrix, fitting)
+    draft = _fitting(BlockDraft(weight, uses, matrix, form))
     return draft if _saved_bytes(draft) > 0 else "would not become smaller in blocks"
 
 
@@ -118,11 +117,13 @@ def _forms(asked: BlockFormat) -> Iterator[BlockFormat]:
         yield from _forms(BlockFormat(8, asked.size))
 
 
-def _block_size(inputs: int, wanted: int) -> int:
-    """Take a smaller block than wanted where a half of one would hold all there is."""
-    while wanted > SMALLEST_BLOCK and wanted // 2 >= inputs:
-        wanted //= 2
-    return wanted
+def _fitting(draft: BlockDraft) -> BlockDraft:
+    """Take smaller blocks than asked for where more scales are fewer bytes than filling up the last block of each row.
+
+    192 inputs in blocks of 128 would take as many bytes as 256.
+    """
+    sizes = [1 << power for power in range(SMALLEST_BLOCK.bit_length() - 1, draft.form.size.bit_length())]
+    return max((replace(draft, form=BlockFormat(draft.form.bits, size)) for size in sizes), key=_saved_bytes)
 
 
 def _saved_bytes(draft: BlockDraft) -> int:

@@ -104,7 +104,7 @@ def test_a_lookup_gives_the_stored_rows(ids: Array, width: int, scheme: Scheme) 
 @every_width
 @pytest.mark.parametrize("text", [TIED, TIED.replace("MatMul(h, t)", "Gemm(h, t)"),
                                   TIED.replace("MatMul(h, t)", "Gemm<transB = 1>(h, w)")])  # fmt: skip
-@pytest.mark.parametrize("width", [64, 48])
+@pytest.mark.parametrize("width", [64, 50])
 def test_a_tied_table_is_stored_once(text: str, width: int, scheme: Scheme) -> None:
     model = draw(text, w=uneven(100, width))
     result = quantize(model, scheme=scheme)
@@ -276,3 +276,12 @@ def test_a_product_in_a_function_declares_the_operators_it_uses(scheme: Scheme) 
 def test_refuses_a_size_that_the_operators_do_not_take(size: int) -> None:
     with pytest.raises(OptionError, match=f"block_size is {size}; it takes a power of two from 16 on"):
         QuantizeDynamic(block_size=size)
+
+
+@pytest.mark.parametrize(("inputs", "expected"), [(192, 64), (256, 128), (40, 16), (100, 32), (16, 16)])
+def test_takes_smaller_blocks_where_filling_up_large_ones_would_cost_more(inputs: int, expected: int) -> None:
+    model = draw(f"g (float[N, {inputs}] x) => (float[N, 96] y) {{ y = MatMul(x, w) }}", w=uneven(inputs, 96))
+    result = quantize(model, scheme=Scheme.BLOCKWISE_8, block_size=128)
+    (node,) = (node for node in result.model.graph if node.op_type == "MatMulNBits")
+    assert node.attributes["block_size"].as_int() == expected
+    assert_near(model, result, x=normal(20, inputs, seed=1))
