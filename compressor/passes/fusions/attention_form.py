@@ -64,6 +64,8 @@ def _as_three_axes(edit: GraphEdit, before: ir.Node, source: Source, heads: int)
     """The source as (batch, sequence, heads * size)."""
     value, name, size = source.value, source.value.name or "head", source.size.number
     assert size is not None
+    if heads == 1 and source.order == "bnsd":  # no elements move where there is one head only
+        return _reshaped(edit, before, value, [0, -1, size], name)
     if source.order in _TO_SEQUENCE_SECOND:
         value = _transposed(edit, before, value, _TO_SEQUENCE_SECOND[source.order], name)
     return value if "h" in source.order else _reshaped(edit, before, value, [0, 0, heads * size], name)

@@ -77,6 +77,10 @@ class Attention:
         einsums = sum(node.op_type == "Einsum" for node in (self.scores.product, self.context))
         gone = 3 + 3 * einsums + guard + self.target.steps + len(self.scores.biases) + (self.scores.scale != 1.0)
         new_axes = [_PREPARATION[source.order] - source.steps for source in (self.query, self.key, self.value)]
+        if self.heads_of_keys == 1:
+            new_axes[1:] = [
+                count - (part.order == "bnsd") for count, part in zip(new_axes[1:], (self.key, self.value), strict=True)
+            ]
         if self.has_heads_first:
             new_axes[1:] = [self.key.order == "bnds", 0]
         repeats = 2 if self.heads_of_keys != self.heads else 0

@@ -27,9 +27,15 @@ ONE_HEAD = (
 )
 
 
-def test_repeats_the_one_head_of_keys_and_values_that_all_queries_share() -> None:
+CHANGED_IN_HEADS = ONE_HEAD.replace("(k4) vh = Unsqueeze(v, i1)", "(kr) v4 = Unsqueeze(v, i1) vh = Relu(v4)").replace(
+    "kt =", "kr = Relu(k4) kt ="
+)
+
+
+@pytest.mark.parametrize("heads", [ONE_HEAD, CHANGED_IN_HEADS], ids=["unchanged", "changed in heads"])
+def test_repeats_the_one_head_of_keys_and_values_that_all_queries_share(heads: str) -> None:
     weights = {"wk1": normal(WIDTH, SIZE), "wv1": normal(WIDTH, SIZE, seed=1)}
-    result = fuse(graph(ONE_HEAD + PLAIN + ADDED + SOFTMAX + MERGE, weights=weights), *FEEDS)
+    result = fuse(graph(heads + PLAIN + ADDED + SOFTMAX + MERGE, weights=weights), *FEEDS)
     found = operators(result.model)
     assert found["MultiHeadAttention"] == 1
     assert found["Softmax"] == 0
