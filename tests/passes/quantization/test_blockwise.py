@@ -278,7 +278,7 @@ def test_refuses_a_size_that_the_operators_do_not_take(size: int) -> None:
         QuantizeDynamic(block_size=size)
 
 
-@pytest.mark.parametrize(("inputs", "expected"), [(192, 64), (256, 128), (40, 16), (100, 32), (16, 16)])
+@pytest.mark.parametrize(("inputs", "expected"), [(192, 64), (256, 128), (40, 16), (100, 128), (50, 64), (16, 16)])
 def test_takes_smaller_blocks_where_filling_up_large_ones_would_cost_more(inputs: int, expected: int) -> None:
     model = draw(f"g (float[N, {inputs}] x) => (float[N, 96] y) {{ y = MatMul(x, w) }}", w=uneven(inputs, 96))
     result = quantize(model, scheme=Scheme.BLOCKWISE_8, block_size=128)
