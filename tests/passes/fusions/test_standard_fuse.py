@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from compressor.model.session import open_session
 from compressor.model.size import measure
 from compressor.model.skeleton import to_skeleton
 from compressor.passes.contract import PassResult
+from compressor.passes.engines.choice import ENGINES
 from compressor.passes.fuse import FuseTransformer
 from compressor.passes.quantization.options import Scheme
 from compressor.passes.quantize import QuantizeDynamic
@@ -147,11 +149,20 @@ def test_reports_operators_of_onnx_runtime_inside_functions() -> None:
     assert reasons(result) == ["is inside a function, which is not fused"]
 
 
-def test_engines_may_bring_no_operators_of_onnx_runtime_either() -> None:
+def test_engines_may_bring_no_operators_of_onnx_runtime_either(monkeypatch: pytest.MonkeyPatch) -> None:
     body = SPELLINGS["key transposed at once"].replace("s = Mul(qk, half)", "t = Mul(qk, half) s = Tanh(t)")
     model = attention_graph(body)
-    for result in STANDARD.alternatives(model):
-        assert not foreign(result.model)
+
+    def engine(given: ir.Model, heads: int, width: int) -> ir.Model:
+        copy = given.clone()
+        next(node for node in copy.graph if node.op_type == "MatMul").op_type = "FusedMatMul"
+        next(node for node in copy.graph if node.op_type == "FusedMatMul").domain = "com.microsoft"
+        return copy
+
+    monkeypatch.setitem(ENGINES, "onnxscript", engine)
+    (first, *_) = replace(STANDARD, engines=("onnxscript",)).alternatives(model)
+    assert not foreign(first.model)
+    assert "uses operators the result may not hold: FusedMatMul" in reasons(first)
 
 
 LSTM = "g (float[3,2,32] x) => (float[3,1,2,32] y) { y = LSTM<hidden_size=32>(x, w, r) }"

@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from compressor.model.standins import put_in_standins
 from compressor.passes.fusions.standard.conversions import CONVERSIONS
 from compressor.passes.fusions.standard.opset import NEWEST, Raised, raise_opset
 from compressor.passes.fusions.standard.schemas import changes, only_extends, schema
@@ -184,3 +185,13 @@ def test_a_signature_that_changes_is_no_extension() -> None:
     assert not only_extends("Upsample", 10)  # dropped
     assert not only_extends("Gelu", 20)  # new
     assert schema("Gelu", 19) is None
+
+
+def test_a_node_that_is_held_by_a_stand_in_stops_it() -> None:
+    proto = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 17]> g () => (float[2] y) { y = Constant() }')
+    indices = onnx.helper.make_tensor("i", onnx.TensorProto.INT64, [1], [0])
+    sparse = onnx.helper.make_sparse_tensor(onnx.helper.make_tensor("v", 1, [1], [3.0]), indices, [2])
+    proto.graph.node[0].name = "c"
+    proto.graph.node[0].attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR, sparse_tensor=sparse)
+    put_in_standins(proto)
+    assert raise_opset(ir.from_proto(proto)) == Raised(17, "'c' holds what cannot be looked into")

@@ -26,12 +26,15 @@ _LOWERINGS: dict[str, Callable[[GraphEdit, ir.Node], None]] = {
 }
 
 
+def has_runtime_operators(graph: ir.Graph) -> bool:
+    """There is something to lower."""
+    return any(map(_is_runtime_operator, nodes_of(graph)))
+
+
 def lower(edit: GraphEdit) -> tuple[int, list[Skip]]:
     """Lower what can be; give the number of operators lowered, and those of ONNX Runtime that stay, with the reason."""
     lowered, stay = 0, []
-    for node in list(nodes_of(edit.graph)):
-        if node.domain != CONTRIB and not is_operator(node, "SimplifiedLayerNormalization"):
-            continue
+    for node in list(filter(_is_runtime_operator, nodes_of(edit.graph))):
         try:
             if node.op_type not in _LOWERINGS:
                 raise NotLowerable(f"no standard form of {node.op_type}, an operator of ONNX Runtime, is known here")
@@ -40,3 +43,8 @@ def lower(edit: GraphEdit) -> tuple[int, list[Skip]]:
         except NotLowerable as refusal:
             stay.append(Skip(candidate=place_of(node), reason=str(refusal)))
     return lowered, stay
+
+
+def _is_runtime_operator(node: ir.Node) -> bool:
+    """`node` is one of ONNX Runtime's own operators; one of them stands in the standard's name space."""
+    return node.domain == CONTRIB or is_operator(node, "SimplifiedLayerNormalization")

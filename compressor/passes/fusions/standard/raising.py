@@ -11,7 +11,7 @@ import onnx_ir as ir
 from compressor.passes.contract import PassResult
 from compressor.passes.fusions.graph_edit import CONTRIB, GraphEdit, place_of
 from compressor.passes.fusions.match import STANDARD_DOMAINS
-from compressor.passes.fusions.standard.lowering import lower
+from compressor.passes.fusions.standard.lowering import has_runtime_operators, lower
 from compressor.passes.fusions.standard.opset import raise_opset
 from compressor.passes.target import FIRST_OPSETS, lack_of
 from compressor.report import Skip
@@ -42,7 +42,7 @@ def fuse_raised(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> Pass
 
 def _fuse(model: ir.Model, fuse: Callable[[ir.Model], PassResult]) -> PassResult:
     """Lower what `model` has of ONNX Runtime's operators, so that `fuse` finds the standard's."""
-    lowered, _ = lower(GraphEdit(model))
+    lowered = lower(GraphEdit(model))[0] if has_runtime_operators(model.graph) else 0
     result = fuse(model)
     if not lowered:
         return result
