@@ -105,6 +105,20 @@ def test_a_recipe_file_names_the_passes(model: Path, tmp_path: Path) -> None:
     assert [step["name"] for step in read["steps"]] == ["deduplicate"]
 
 
+def test_a_target_keeps_operators_of_onnx_runtime_out(tmp_path: Path) -> None:
+    source, out = Path(__file__).parents[1] / "fixtures/bert.eager.torchscript11.onnx", tmp_path / "out.onnx"
+    result = run("compress", source, "-o", out, "--no-verify", "--passes", "fuse,quantize", "--target", "standard")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert {entry.domain for entry in onnx.load(out).opset_import} == {""}
+    assert "the opset was raised from 11 to 23" in " ".join(result.stdout.split())
+
+
+def test_a_target_without_a_pass_that_it_concerns_is_refused(model: Path) -> None:
+    result = run("compress", model, "--passes", "deduplicate", "--target", "standard")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "none of the passes puts operators in" in " ".join(result.stderr.split())
+
+
 def test_json_on_stdout_is_alone_there(model: Path) -> None:
     read = json.loads(run("compress", model, "--no-verify", "--json", "-").stdout)
     assert read["kind"] == "compress"
