@@ -41,7 +41,7 @@ def fuse(edit: GraphEdit) -> None:
         if len(node.inputs) not in (_VALUE + 1, _BIAS + 1) or len(node.outputs) != 1:
             continue
         key, value = _appended(edit, node, _KEY), _appended(edit, node, _VALUE)
-        if key is None or value is None:
+        if key is None or value is None or edit.facts.axis(key.new, 2) != edit.facts.axis(value.new, 2):
             continue
         _replace(edit, node, key, value)
         edit.counts["attention_caches_fused"] += 1

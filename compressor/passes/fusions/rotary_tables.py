@@ -38,19 +38,22 @@ class RotaryTables:
     def __init__(self, edit: GraphEdit) -> None:
         self.edit = edit
         self._made: dict[object, ir.Value] = {}
+        self._single: dict[tuple[ir.Value, bool], tuple[ir.Value, bool] | None] = {}  # a proof may read a constant
 
     def table(self, value: ir.Value, *, is_repeated: bool, is_interleaved: bool, before: ir.Node) -> ir.Value | None:
         """(rows, pairs) of `value`, whose last axis has an entry for each pair, or for each feature where repeated.
 
         None where the entries of the two features of a pair are not known to be equal.
         """
-        facts = self.edit.facts
-        value = _without_views(facts, value)
+        value = _without_views(self.edit.facts, value)
         if is_repeated:
-            single = _repeated(facts, value, is_interleaved)
-            if single is None and not _repeats(facts, value, is_interleaved, MAX_STEPS):
+            known = (value, is_interleaved)
+            if known not in self._single:
+                self._single[known] = _single(self.edit.facts, value, is_interleaved)
+            found = self._single[known]
+            if found is None:
                 return None
-            value, is_repeated = (value, True) if single is None else (single, False)
+            value, is_repeated = found
         key = (before.graph, value, is_repeated, is_interleaved)
         return self._once(key, lambda: self._new_table(value, is_repeated, is_interleaved, before))
 
@@ -107,6 +110,14 @@ def _without_views(facts: Facts, value: ir.Value) -> ir.Value:
             break
         value = source
     return value
+
+
+def _single(facts: Facts, value: ir.Value, is_interleaved: bool) -> tuple[ir.Value, bool] | None:
+    """What `value` was before its entries were repeated; itself (True) where they only are; None where unknown."""
+    before = _repeated(facts, value, is_interleaved)
+    if before is not None:
+        return before, False
+    return (value, True) if _repeats(facts, value, is_interleaved, MAX_STEPS) else None
 
 
 def _repeated(facts: Facts, value: ir.Value, is_interleaved: bool) -> ir.Value | None:
