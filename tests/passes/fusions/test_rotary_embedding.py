@@ -27,6 +27,7 @@ CONSTANTS: Mapping[str, Array] = {
     "fewer": FREQUENCIES[:2],
     "scaling": np.asarray(1.5, np.float32),
     "table": _table(32, SIZE),
+    "deep_table": _table(32, SIZE)[None, None],
     "uneven": normal(32, SIZE, seed=4),
     "i0": np.asarray([0]),
     "i1": np.asarray([1]),
@@ -90,6 +91,13 @@ SPELLINGS = {
     + ADDED,
     "positions given for each row": TO_HEADS + GIVEN + ANGLES + TWICE + COSINES + SLICED + QUARTER + ADDED,
     "cosines looked up in a table": TO_HEADS + LOOKED_UP + SLICED + QUARTER + ADDED,
+    "cosines looked up in a table cut to the length": TO_HEADS
+    + "s = Shape <start=1, end=2> (x) cc = Slice(deep_table, i0, s, i2, i1) c1 = Squeeze(cc, i1) c2 = Squeeze(c1, i0) "
+    + "n = Squeeze(s) p = Range(zero, n, one) pb = Unsqueeze(p, i0) "
+    + "c3 = Gather(c2, pb) n3 = Neg(c3) c = Unsqueeze(c3, i1) n1 = Unsqueeze(n3, i1) "
+    + SLICED
+    + QUARTER
+    + ADDED,
     "neighbours": TO_HEADS + POSITIONS + ANGLES + WOVEN_ANGLES + NEIGHBOURS + WOVEN + ADDED,
     "neighbours, angles woven before their cosines": TO_HEADS
     + POSITIONS
