@@ -22,7 +22,7 @@ from compressor.passes.quantization.channels import (
 )
 from compressor.passes.quantization.decoded import DecodedWeight, match_float_operator
 from compressor.passes.quantization.edit import Edit
-from compressor.passes.quantization.einsum import match_einsum
+from compressor.passes.quantization.einsum import match_einsum, match_projection
 from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
@@ -47,6 +47,7 @@ _ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
         match_gather,
         match_attention,
         match_lstm,
+        match_projection,
         match_einsum,
         match_float_operator,
     ),
