@@ -7,6 +7,9 @@ their meaning.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
+
 import onnx_ir as ir
 
 from compressor.passes.fusions import attention_form
@@ -71,8 +74,11 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     before = softmax.inputs[0]
     if before is None:
         raise NotAttention
-    context, is_guarded, is_swapped = _context(edit, softmax)
+    behind = _behind(edit, softmax)
+    context, is_guarded, is_swapped = behind.product, behind.is_guarded, behind.is_swapped
     scores = scores_before(edit.facts, before)
+    if behind.zeroed is not None:
+        scores = _without_masked_rows(scores, behind.zeroed)
     axis, rank = int_attribute(softmax, "axis", -1 if edit.opset >= 13 else 1), edit.facts[before].rank
     # Before opset 13, Softmax joined all axes from its own on, so any but the last one meant something else.
     is_along_keys = (axis in (-2, (rank or 0) - 2) and edit.opset >= 13) if is_swapped else is_at_end(axis, rank)
@@ -108,13 +114,53 @@ def _to_be_multiplied(edit: GraphEdit, scores: Scores, query: Source) -> Source:
     return Source(operand, "bnsd", 1.0, query.batch, query.length, query.size)
 
 
-def _context(edit: GraphEdit, softmax: ir.Node) -> tuple[ir.Node, bool, bool]:
-    """Follow the probabilities to their product with the values; say whether they are guarded, and transposed."""
-    value, is_guarded, is_swapped = softmax.outputs[0], False, False
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What becomes of the probabilities.
+
+    Attributes:
+        product: their product with the values.
+        is_guarded: those that are not a number are replaced by 0.
+        is_swapped: they are transposed.
+        zeroed: a condition, and the truth value at which they are replaced by 0.
+    """
+
+    product: ir.Node
+    is_guarded: bool = False
+    is_swapped: bool = False
+    zeroed: tuple[ir.Value, bool] | None = None
+
+
+def _without_masked_rows(scores: Scores, zeroed: tuple[ir.Value, bool]) -> Scores:
+    """Replace scores by minus infinity whose probabilities are replaced by 0, so that rows of them give 0, too."""
+    masks = [term for term in scores.biases if term.fill is not None and (term.value, term.fills_where) == zeroed]
+    if not masks:
+        raise NotFusable("the probabilities go through Where before the product with the values")
+    terms = (replace(term, fill=-math.inf) if term in masks else term for term in scores.biases)
+    return replace(scores, biases=tuple(terms))
+
+
+def _zeroed(value: ir.Value) -> tuple[ir.Value, tuple[ir.Value, bool]] | None:
+    """Split `Where(condition, 0, value)` into its result and its condition."""
+    choice = only_user(value, "Where")
+    if choice is None or choice.inputs[0] is None:
+        return None
+    for fill, other, at in ((choice.inputs[1], choice.inputs[2], True), (choice.inputs[2], choice.inputs[1], False)):
+        if other is value and is_number(fill, 0.0):
+            return choice.outputs[0], (choice.inputs[0], at)
+    return None
+
+
+def _behind(edit: GraphEdit, softmax: ir.Node) -> _Behind:
+    """Follow the probabilities to their product with the values."""
+    value, is_guarded, is_swapped, zeroed = softmax.outputs[0], False, False, None
     for _ in range(4):
         users = [node for node, _ in value.uses()]
         if any(is_operator(node, "IsNaN") for node in users):
             value, is_guarded = _behind_guard(value), True
+            continue
+        if (split := _zeroed(value)) is not None and zeroed is None:
+            (value, zeroed), is_guarded = split, True
             continue
         if not any(is_operator(node, "MatMul", "Einsum") and node.inputs[0] is value for node in users):
             turned = only_user(value, "Transpose")
@@ -128,7 +174,7 @@ def _context(edit: GraphEdit, softmax: ir.Node) -> tuple[ir.Node, bool, bool]:
             assert softmax.inputs[0] is not None
             scores_before(edit.facts, softmax.inputs[0])  # raises NotAttention where it is none
             raise NotFusable(f"the probabilities '{value.name}' are read elsewhere, too")
-        return node, is_guarded, is_swapped
+        return _Behind(node, is_guarded, is_swapped, zeroed)
     raise NotAttention
 
 

@@ -10,6 +10,7 @@ from tests.passes.fusions.test_multi_head_attention import (
     ADDED,
     FEEDS,
     KEY_AT_ONCE,
+    MASK,
     MERGE,
     PLAIN,
     PROJECT,
@@ -40,6 +41,31 @@ def test_repeats_the_one_head_of_keys_and_values_that_all_queries_share(heads: s
     assert found["MultiHeadAttention"] == 1
     assert found["Softmax"] == 0
     assert found["Tile"] == 2
+
+
+MASKED_TWICE = MASK + "hidden = Not(free) sm = Where(hidden, fill, s) p0 = Softmax <axis=-1> (sm) "
+EMPTY_ROW = {**FEEDS[0], "mask": FEEDS[0]["mask"] * np.asarray([[1], [0], [1]])}
+
+
+@pytest.mark.parametrize("fill", [-10000.0, -1e30, -np.inf])
+@pytest.mark.parametrize("zeroed", ["p = Where(hidden, zero, p0) ", "p = Where(free, p0, zero) "])
+def test_fuses_probabilities_that_are_set_to_zero_where_they_are_masked(fill: float, zeroed: str) -> None:
+    masked = (
+        MASKED_TWICE
+        if "hidden, zero" in zeroed
+        else MASKED_TWICE.replace("Where(hidden, fill, s)", "Where(free, s, fill)")
+    )
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + masked + zeroed + "c = MatMul(p, vh) " + MERGE
+    result = fuse(graph(body, weights={"fill": np.asarray(fill, np.float32)}), *FEEDS, EMPTY_ROW)
+    assert operators(result.model)["MultiHeadAttention"] == 1
+    assert operators(result.model)["Softmax"] == 0
+
+
+@pytest.mark.parametrize("zeroed", ["p = Where(free, zero, p0) ", "p = Where(hidden, half, p0) "])
+def test_leaves_probabilities_alone_that_are_set_to_something_else(zeroed: str) -> None:
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + MASKED_TWICE + zeroed + "c = MatMul(p, vh) " + MERGE
+    result = assert_left_alone(graph(body, weights={"fill": np.asarray(-1e9, np.float32)}), *FEEDS)
+    assert reasons(result) == ["the probabilities go through Where before the product with the values"]
 
 
 PEAK = "m = ReduceMax <axes=[-1], keepdims=0> (b) u = Unsqueeze(m, minus) d = Sub(b, u) sm = Mul(d, two) "
