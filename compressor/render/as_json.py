@@ -13,8 +13,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 
-from compressor.render.findings import steps_with_sizes_before
-from compressor.report import SCHEMA_VERSION, Report, SetReport
+from compressor.render.findings import group_skips, steps_with_sizes_before
+from compressor.report import SCHEMA_VERSION, Report, SetReport, Step
 
 MARK = '"schema_version"'
 """The first key of every report; it tells our files from others."""
@@ -52,8 +52,17 @@ def _report(report: Report) -> dict[str, Json]:
     for step, size_before in steps_with_sizes_before(report.original, report.steps):
         before, after = size_before.total_bytes, step.size.total_bytes
         change = {"bytes": after - before, "share": (after - before) / max(1, before)}
-        steps.append({**_fields(step), "change": _plain(change), "ratio": original / max(1, after)})
+        computed = {"left_alone": _left_alone(step), "change": _plain(change), "ratio": original / max(1, after)}
+        steps.append({**_fields(step), **computed})
     return {**_fields(report), "steps": steps}
+
+
+def _left_alone(step: Step) -> Json:
+    """What was left alone, by reason, as a terminal shows it."""
+    return [
+        {"reason": group.reason, "candidates": len(group.skips), "weight_bytes": group.weight_bytes}
+        for group in group_skips(step.skipped)
+    ]
 
 
 def _fields(facts: object) -> dict[str, Json]:

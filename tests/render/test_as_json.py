@@ -88,3 +88,12 @@ def test_refuses_what_is_no_fact() -> None:
 
 def test_a_report_can_be_told_from_other_json(report: Report) -> None:
     assert MARK in as_text(report_as_dict(report))[:40]
+
+
+def test_what_was_left_alone_is_given_by_reason_as_well(report: Report) -> None:
+    groups = report_as_dict(report)["steps"][-1]["left_alone"]  # type: ignore[index,call-overload]  # plain data
+    assert groups == [
+        {"reason": "holds NaN", "candidates": 1, "weight_bytes": 400_000},
+        {"reason": "… elements, fewer than 1,024", "candidates": 13, "weight_bytes": 37_248},
+        {"reason": "operator Add takes no int8 weights", "candidates": 1, "weight_bytes": 0},
+    ]

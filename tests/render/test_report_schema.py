@@ -36,7 +36,7 @@ SCHEMA = tables()
 HEAD = ("schema_version", "kind")
 WITHOUT = {
     "reports": {"compress": HEAD},
-    "forecast": {"Step": ("change", "ratio")},
+    "forecast": {"Step": ("left_alone", "change", "ratio")},
 }
 """What the page says is missing from a part, by the field that holds it."""
 
