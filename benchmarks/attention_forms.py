@@ -49,6 +49,7 @@ FORMS = {
     "keys and values in heads": f"{SPREAD} {THREE} {CACHED} {FUSED.format('q, kt, vt,,, spread')}",
     "mask of keys": f"{INTEGER_MASK} {THREE} {FUSED.format('q, k, v,, m')}",
     "QAttention, packed": f"{INTEGER_MASK} {QUANTIZE} {PACKED}",
+    "parts, no mask": f"{THREE} {PARTS.replace('masked = Add(scaled, bias)', '').replace('(masked)', '(scaled)')}",
     "MultiHeadAttention, no mask": f"{THREE} {FUSED.format('q, k, v')}",
 }
 
