@@ -79,12 +79,17 @@ def _raise_constants(graph: onnx.GraphProto) -> None:
 
 
 def _initializers(skeleton: Skeleton) -> dict[str, Any]:
-    """Values of the main graph's references, by initializer name; types the runtime takes no arrays of are left out."""
+    """Values of the main graph's references, by initializer name.
+
+    Left out are types the runtime takes no arrays of, and initializers that nothing reads: it drops them while it loads
+    the graph, and then misses them.
+    """
     import onnxruntime
 
     values = {}
+    read = _names_read(skeleton.proto.graph)
     for tensor in skeleton.proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.name not in read:
             continue
         weight = skeleton.weights[tensor.external_data[0].value]
         if weight.dtype.bitwidth < 8:
@@ -94,6 +99,18 @@ def _initializers(skeleton: Skeleton) -> dict[str, Any]:
         if np.dtype(array.dtype.type).isbuiltin == 1:
             values[tensor.name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
     return values
+
+
+def _names_read(graph: onnx.GraphProto) -> set[str]:
+    """Names from outside its nodes that `graph` gives out or that its nodes, or graphs inside them, read."""
+    read = {value.name for value in graph.output}
+    for node in graph.node:
+        read.update(node.input)
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *((attribute.g,) if attribute.HasField("g") else ())):
+                own = {value.name for value in (*inner.input, *inner.initializer)}
+                read |= _names_read(inner) - own - {name for made in inner.node for name in made.output}
+    return read
 
 
 def _embed_rest(skeleton: Skeleton, handed_over: dict[str, Any]) -> bytes:

@@ -119,9 +119,21 @@ def of_a_shared_weight() -> onnx.ModelProto:
     return model_of(nodes, [weight("w", 1)])
 
 
+def of_an_unread_weight() -> onnx.ModelProto:
+    return model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [weight("w", 1), weight("unread", 2)])
+
+
+def of_a_weight_hidden_where_it_is_read() -> onnx.ModelProto:
+    """Each branch has an initializer of the outer one's name."""
+    model = in_branches()
+    names = {tensor.name for node in model.graph.node for a in node.attribute for tensor in a.g.initializer}
+    model.graph.initializer.append(weight(min(names), 9))
+    return model
+
+
 DRAWN = [
     plain, in_constant, in_branches, in_function, of_float16, of_bfloat16, of_float8, of_int4, of_int64, of_bool,
-    of_a_shared_weight,
+    of_a_shared_weight, of_an_unread_weight, of_a_weight_hidden_where_it_is_read,
 ]  # fmt: skip
 
 X = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
