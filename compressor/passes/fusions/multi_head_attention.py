@@ -7,15 +7,13 @@ their meaning.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-
 import onnx_ir as ir
 
 from compressor.passes.fusions import attention_form
 from compressor.passes.fusions.attention_bias import AttentionBiases, check_fits
 from compressor.passes.fusions.attention_layer import Attention
 from compressor.passes.fusions.attention_operands import Source, scored, weighed
+from compressor.passes.fusions.attention_probabilities import Probabilities, probabilities_of
 from compressor.passes.fusions.attention_scores import (
     NotAttention,
     NotFusable,
@@ -28,11 +26,7 @@ from compressor.passes.fusions.graph_edit import GraphEdit, place_of
 from compressor.passes.fusions.match import (
     int_attribute,
     is_at_end,
-    is_number,
     is_operator,
-    is_swap,
-    only_user,
-    sole_user,
 )
 
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -74,22 +68,11 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     before = softmax.inputs[0]
     if before is None:
         raise NotAttention
-    behind = _behind(edit, softmax)
-    context, is_guarded, is_swapped = behind.product, behind.is_guarded, behind.is_swapped
-    scores = scores_before(edit.facts, before)
-    if behind.zeroed is not None:
-        scores = _without_masked_rows(scores, behind.zeroed)
-    axis, rank = int_attribute(softmax, "axis", -1 if edit.opset >= 13 else 1), edit.facts[before].rank
-    # Before opset 13, Softmax joined all axes from its own on, so any but the last one meant something else.
-    is_along_keys = (axis in (-2, (rank or 0) - 2) and edit.opset >= 13) if is_swapped else is_at_end(axis, rank)
-    if not is_along_keys:
-        raise NotFusable("the Softmax is not along the keys")
-    if scores.biases and edit.opset < FIRST_OPSET_WITH_BIAS:
-        raise NotFusable(f"opset {edit.opset} has no operators to bring a mask into the shape the fused one takes")
-    if is_swapped and (scores.biases or scores.factor is not None):
-        raise NotFusable("something is added to scores that are transposed")
-    queries, keys = scored(edit, scores.product, is_swapped=is_swapped)
-    values, targets = weighed(edit, context)
+    probabilities = probabilities_of(edit, softmax)
+    scores = probabilities.masked(scores_before(edit.facts, before), edit.facts[before].rank)
+    _check_scores(edit, softmax, scores, probabilities)
+    queries, keys = scored(edit, scores.product, is_swapped=probabilities.is_swapped)
+    values, targets = weighed(edit, probabilities.product)
     outer, inner = queries.keys() & targets.keys(), keys.keys() & values.keys()
     # One head of keys and values may serve all heads of the query (multi-query attention); their product repeats it.
     stored = outer & inner or inner & {1}
@@ -98,9 +81,23 @@ def find(edit: GraphEdit, softmax: ir.Node) -> Attention:
     heads, of_keys = max(outer & inner or outer), max(stored)
     query = queries[heads] if scores.factor is None else _to_be_multiplied(edit, scores, queries[heads])
     operands = query, keys[of_keys], values[of_keys], targets[heads]
-    found = Attention(softmax, context, *operands, scores, heads, of_keys, is_guarded)
+    is_guarded = probabilities.is_guarded
+    found = Attention(softmax, probabilities.product, *operands, scores, heads, of_keys, is_guarded)
     _check(edit, found)
     return found
+
+
+def _check_scores(edit: GraphEdit, softmax: ir.Node, scores: Scores, probabilities: Probabilities) -> None:
+    is_swapped, rank = probabilities.is_swapped, edit.facts[softmax.inputs[0]].rank
+    axis = int_attribute(softmax, "axis", -1 if edit.opset >= 13 else 1)
+    # Before opset 13, Softmax joined all axes from its own on, so any but the last one meant something else.
+    is_along_keys = (axis in (-2, (rank or 0) - 2) and edit.opset >= 13) if is_swapped else is_at_end(axis, rank)
+    if not is_along_keys:
+        raise NotFusable("the Softmax is not along the keys")
+    if scores.biases and edit.opset < FIRST_OPSET_WITH_BIAS:
+        raise NotFusable(f"opset {edit.opset} has no operators to bring a mask into the shape the fused one takes")
+    if is_swapped and (scores.biases or scores.factor is not None):
+        raise NotFusable("something is added to scores that are transposed")
 
 
 def _to_be_multiplied(edit: GraphEdit, scores: Scores, query: Source) -> Source:
@@ -112,101 +109,6 @@ def _to_be_multiplied(edit: GraphEdit, scores: Scores, query: Source) -> Source:
     if operand is None or not is_plain or any(p not in (ONE, s) for p, s in zip(padded[:2], shape or (), strict=False)):
         raise NotFusable("the scores are multiplied with something that is not a constant number")
     return Source(operand, "bnsd", 1.0, query.batch, query.length, query.size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """What becomes of the probabilities.
-
-    Attributes:
-        product: their product with the values.
-        is_guarded: those that are not a number are replaced by 0.
-        is_swapped: they are transposed.
-        zeroed: a condition, and the truth value at which they are replaced by 0.
-    """
-
-    product: ir.Node
-    is_guarded: bool = False
-    is_swapped: bool = False
-    zeroed: tuple[ir.Value, bool] | None = None
-
-
-def _without_masked_rows(scores: Scores, zeroed: tuple[ir.Value, bool]) -> Scores:
-    """Replace scores by minus infinity whose probabilities are replaced by 0, so that rows of them give 0, too."""
-    masks = [term for term in scores.biases if term.fill is not None and (term.value, term.fills_where) == zeroed]
-    if not masks:
-        raise NotFusable("the probabilities go through Where before the product with the values")
-    terms = (replace(term, fill=-math.inf) if term in masks else term for term in scores.biases)
-    return replace(scores, biases=tuple(terms))
-
-
-def _zeroed(value: ir.Value) -> tuple[ir.Value, tuple[ir.Value, bool]] | None:
-    """Split `Where(condition, 0, value)` into its result and its condition."""
-    choice = only_user(value, "Where")
-    if choice is None or choice.inputs[0] is None:
-        return None
-    for fill, other, at in ((choice.inputs[1], choice.inputs[2], True), (choice.inputs[2], choice.inputs[1], False)):
-        if other is value and is_number(fill, 0.0):
-            return choice.outputs[0], (choice.inputs[0], at)
-    return None
-
-
-def _behind(edit: GraphEdit, softmax: ir.Node) -> _Behind:
-    """Follow the probabilities to their product with the values."""
-    value, is_guarded, is_swapped, zeroed = softmax.outputs[0], False, False, None
-    for _ in range(4):
-        users = [node for node, _ in value.uses()]
-        if any(is_operator(node, "IsNaN") for node in users):
-            value, is_guarded = _behind_guard(value), True
-            continue
-        if (split := _zeroed(value)) is not None and zeroed is None:
-            (value, zeroed), is_guarded = split, True
-            continue
-        if not any(is_operator(node, "MatMul", "Einsum") and node.inputs[0] is value for node in users):
-            turned = only_user(value, "Transpose")
-            if turned is not None and is_swap(turned):
-                value, is_swapped = turned.outputs[0], not is_swapped
-            else:
-                value = _behind_view(edit, softmax, value)
-            continue
-        node = sole_user(value)
-        if node is None:
-            assert softmax.inputs[0] is not None
-            scores_before(edit.facts, softmax.inputs[0])  # raises NotAttention where it is none
-            raise NotFusable(f"the probabilities '{value.name}' are read elsewhere, too")
-        return _Behind(node, is_guarded, is_swapped, zeroed)
-    raise NotAttention
-
-
-def _behind_guard(value: ir.Value) -> ir.Value:
-    """The result of `Where(IsNaN(x), 0, x)`."""
-    users = [node for node, _ in value.uses()]
-    test = next(node for node in users if is_operator(node, "IsNaN"))
-    choice = sole_user(test.outputs[0])
-    is_guard = (
-        len(users) == 2
-        and choice is not None
-        and is_operator(choice, "Where")
-        and choice.inputs[0] is test.outputs[0]
-        and choice.inputs[2] is value
-        and is_number(choice.inputs[1], 0.0)
-    )
-    if not is_guard or choice is None or value.is_graph_output():
-        raise NotFusable(f"the probabilities '{value.name}' are read elsewhere, too")
-    return choice.outputs[0]
-
-
-def _behind_view(edit: GraphEdit, softmax: ir.Node, value: ir.Value) -> ir.Value:
-    """The result of a Reshape that only joins or parts batch and heads."""
-    node = sole_user(value)
-    if node is None:
-        raise NotAttention
-    before, after = edit.facts.shape(value), edit.facts.shape(node.outputs[0])
-    if is_operator(node, "Reshape") and before is not None and after is not None and before[-2:] == after[-2:]:
-        return node.outputs[0]
-    if lies_between_products(softmax):
-        raise NotFusable(f"the probabilities go through {node.op_type} before the product with the values")
-    raise NotAttention
 
 
 def _check(edit: GraphEdit, found: Attention) -> None:
