@@ -61,8 +61,8 @@ def bind_arrays(arrays: Mapping[str, Array], specs: Sequence[InputSpec], path: P
     unknown = [name for name in arrays if name not in by_name]
     if unknown:
         raise OptionError(
-            f"{path}: array {unknown[0]!r} is no input of the model ({', '.join(by_name)}); leave it out, or name it with "
-            "--labels"
+            f"{path}: array {unknown[0]!r} is no input of the model ({', '.join(by_name)}); leave it out, or name it "
+            "with --labels"
         )
     for name, array in arrays.items():
         _check_shape(name, array, by_name[name], path)

@@ -121,6 +121,15 @@ def test_a_picture_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path, sid
         list(read(write_model(tmp_path, FIXED), tmp_path).samples.batches)
 
 
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MOST_PIXELS", 15)
+    paint(tmp_path / "set/a.png", (0, 0, 0))
+    with pytest.raises(OptionError, match=r"a.png: has 4x4 pixels, at most 15 are read"):
+        list(read(write_model(tmp_path, FIXED), tmp_path / "set").samples.batches)
+
+
 def test_pictures_are_opened_when_their_batch_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         paint(tmp_path / f"set/{number}.png", (0, 0, 0))

@@ -141,7 +141,7 @@ def test_next_tokens_are_scored_without_labels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "ports", "label", "task"),
     [
-        ({"architectures": ["XForSequenceClassification"], "id2label": {"0": "a", "1": "b"}}, (), "a", "classification"),
+        ({"architectures": ["XForSequenceClassification"], "id2label": {0: "a", 1: "b"}}, (), "a", "classification"),
         ({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}}, (), "0.5", "regression"),
         ({"architectures": ["XForSequenceClassification"], "problem_type": "regression"}, (), 1, "regression"),
         (
