@@ -131,23 +131,26 @@ def measure_blocks(
         for outputs, blocks, values in _pieces(tensor, matrix, form.size):
             largest = float(np.abs(values).max())
             if not largest <= HUGE:
-                if not math.isfinite(largest):
-                    return "holds NaN or infinity"
-                return f"holds values up to {largest:.1e}, whose products overflow"
+                return _unfit_reason(largest)
             peak = max(peak, largest)
             step, zero = choose(values, form)
             step = np.maximum(step.astype(scale_type.numpy()).astype(np.float32), np.float32(_TINY[scale_type]))
             scales[outputs, blocks], zero_points[outputs, blocks] = step, zero
-            bottom = -zero[..., None].astype(np.float32)
-            steps = np.clip(np.rint(values / step[..., None]), bottom, bottom + form.highest)
-            signal, noise = signal + energy(values), noise + energy(values - steps * step[..., None])
-            nonzero = values != 0
-            used[outputs] += np.count_nonzero(nonzero, axis=(1, 2))
-            lost[outputs] += np.count_nonzero(nonzero & (np.abs(values) < step[..., None] / 2), axis=(1, 2))
+            wide, bottom = step[..., None], -zero[..., None].astype(np.float32)
+            steps = np.clip(np.rint(values / wide), bottom, bottom + form.highest)
+            signal, noise = signal + energy(values), noise + energy(values - steps * wide)
+            used[outputs] += np.count_nonzero(values, axis=(1, 2))
+            lost[outputs] += np.count_nonzero((values != 0) & (np.abs(values) < wide / 2), axis=(1, 2))
     if peak < form.highest * _TINY[ir.DataType.FLOAT]:
         return "holds only zeros and denormal values"
     ruined = int(np.count_nonzero(lost > used * _LARGEST_LOSS))
     return Blocks(scales, zero_points if form.bits == 4 else None, ruined, ratio_db(signal, noise))
+
+
+def _unfit_reason(largest: float) -> str:
+    if not math.isfinite(largest):
+        return "holds NaN or infinity"
+    return f"holds values up to {largest:.1e}, whose products overflow"
 
 
 def packed_blocks(
