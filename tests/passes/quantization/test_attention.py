@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
+from compressor.evaluation.saturation import weights_that_may_saturate
 from compressor.passes.quantization.options import Scheme, WeightType
 from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize
 
@@ -67,6 +69,16 @@ def test_layers_that_share_a_weight_share_its_integers() -> None:
     result = quantize(model)
     assert result.counts == {"weights_quantized": 1, "attention_in_int8": 2}
     assert_near(model, result, channel_axis=None, x=normal(2, 6, 64))
+
+
+def test_no_sum_saturates() -> None:
+    model = attention()
+    w = packed()
+    w[6:8] = 1.0  # neighbours along the sum
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(w, "w"))
+    result = quantize(model)
+    assert result.counts["attention_in_int8"] == 1
+    assert weights_that_may_saturate(result.model) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from compressor.passes.quantization.options import Scheme
@@ -62,6 +63,24 @@ def test_channels_of_a_joined_axis_keep_their_own_size() -> None:
     assert_near(model, result, channel_axis=1, x=normal(9, 32, seed=1))
     for expected, actual in run_both(model, result, x=normal(9, 32, seed=1)):
         assert worst_sqnr(expected[:, 1, 3], actual[:, 1, 3], None) > 25
+
+
+@pytest.mark.parametrize(("heads", "size"), [(3, 5), (4, 4)])
+def test_no_sum_saturates_across_joined_axes(heads: int, size: int) -> None:
+    """With an odd size the last of one head and the first of the next are neighbours."""
+    w = 0.1 * normal(heads, size, 32)
+    flat = w.reshape(-1, 32)
+    flat[4:6] = 1.0
+    model = draw(
+        f'g (float[9, {heads}, {size}] x) => (float[9, 32] y){{ y = Einsum<equation = "snh,nhd->sd">(x, w) }}', w=w
+    )
+    result = quantize(model)
+    assert result.counts["einsum_in_int8"] == 1
+    tensor = result.model.graph.initializers["w_int8"].const_value
+    assert tensor is not None
+    magnitudes = np.abs(tensor.numpy().astype(int)).reshape(-1, 32)
+    even, odd = magnitudes[0::2], magnitudes[1::2]
+    assert (even[: len(odd)] + odd).max() <= 128
 
 
 def test_a_tied_table_and_a_projection_share_their_integers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compressor.evaluation.saturation import weights_that_may_saturate
 from compressor.passes.quantization.options import Scheme, WeightType
 from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, reasons, uneven
 
@@ -28,6 +29,15 @@ def test_both_weights_become_integers_of_one_operator(weight_type: WeightType) -
     assert "LSTM" not in operators(result)
     assert result.model.graph.opset_imports["com.microsoft"] == 1
     assert_near(model, result, x=normal(7, 3, 32))
+
+
+def test_no_sum_saturates() -> None:
+    w = weights()
+    w["w"][0, :, 4:6] = 2.0  # neighbours along the sum
+    w["r"][0, :, 2:4] = -2.0
+    result = quantize(draw(PLAIN, **w))
+    assert result.counts["lstm_weights_in_int8"] == 2
+    assert weights_that_may_saturate(result.model) == []
 
 
 @pytest.mark.parametrize(
@@ -116,3 +126,15 @@ def test_float_arithmetic_keeps_the_standard_operator() -> None:
     result = quantize(model, scheme=Scheme.WEIGHT_ONLY)
     assert result.counts == {"weights_quantized": 2, "decoded_to_float": 2}
     assert_near(model, result, x=normal(7, 3, 32))
+
+
+def test_weights_of_two_integer_types_are_decoded() -> None:
+    """One is on the left of a product as well, which takes uint8 only; the fused operator takes one type for both."""
+    model = draw(
+        "g (float[7, 3, 32] x, float[32, 5] z) => (float[7, 1, 3, 24] y, float[1, 96, 5] p)"
+        "{ y = LSTM<hidden_size = 24>(x, w, r) p = MatMul(w, z) }",
+        **weights(),
+    )
+    result = quantize(model)
+    assert result.counts == {"weights_quantized": 2, "decoded_to_float": 2, "matmul_in_int8": 1}
+    assert_near(model, result, channel_axis=None, x=normal(7, 3, 32), z=normal(32, 5, seed=1))
