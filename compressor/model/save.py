@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +15,17 @@ import onnx_ir as ir
 from compressor.errors import ModelError, OutputError
 from compressor.model import wire
 from compressor.model.carried import Carried, carried
+from compressor.model.drafts import (
+    finish_file,
+    mode_for,
+    publishing,
+    remove_abandoned,
+    temporary_file,
+    temporary_name,
+)
 from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
 from compressor.model.load import load
-from compressor.model.weights import CHUNK_BYTES, DetachedWeight
-
-_TEMPORARY = ".compressor-tmp"
+from compressor.model.weights import DetachedWeight
 
 Progress = Callable[[int, int], None]
 """Told bytes written so far, and bytes in all."""
@@ -107,47 +112,26 @@ def _write(model: ir.Model, layout: Layout, out: Path, progress: Progress) -> tu
             write_pieces(file, layout.main_file(data.name), layout.weights, tell.add)
             finish_file(data_file, mode)
             finish_file(file, mode)
-            with publishing(out.parent):
-                _publish(path, out, data_path, data, model)
+            with publishing(out.parent) as flush:
+                _publish(path, out, data_path, data, model, flush)
                 if replaces:
                     _remove_stale(out, model, keep=(data,))
         written = (out, data)
     return written
 
 
-def _publish(path: Path, out: Path, data_path: Path, data: Path, model: ir.Model) -> None:
+def _publish(path: Path, out: Path, data_path: Path, data: Path, model: ir.Model, flush: Callable[[], None]) -> None:
     """Give both files their names, the data file first."""
     is_new = not data.exists()
     data_path.replace(data)
     try:
+        flush()
         verify_written(path, model)
         path.replace(out)
     except BaseException:
         if is_new:
             data.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def publishing(folder: Path) -> Iterator[None]:
-    """Let no other run on `folder` give or remove names meanwhile, and flush the names at the end.
-
-    Without it, a run could remove as stale the data file that another has just written and not yet named in a model.
-    """
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        with suppress(OSError):  # nor this; the names are given, only a power cut could still undo it
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_stale(out: Path, model: ir.Model, *, keep: tuple[Path, ...]) -> None:
@@ -212,14 +196,6 @@ def _write_data(file: BinaryIO, layout: Layout, tell: _Meter) -> str:
     return digest.hexdigest()
 
 
-def finish_file(file: BinaryIO, mode: int) -> None:
-    """Have what was written on the disk, with the permissions it will be found with."""
-    file.flush()
-    if hasattr(os, "fchmod"):
-        os.fchmod(file.fileno(), mode)
-    os.fsync(file.fileno())
-
-
 def verify_written(path: Path, model: ir.Model) -> None:
     """Read the written file back as a user would, and hold its interface and opsets against the model's."""
     try:
@@ -237,72 +213,7 @@ def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     return facts.inputs, facts.outputs
 
 
-@contextmanager
-def temporary_file(out: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new private file beside `out`, gone at the end unless it was renamed."""
-    path, descriptor = _create_locked(out)
-    with os.fdopen(descriptor, "w+b", buffering=CHUNK_BYTES) as file:
-        try:
-            yield path, file
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _create_locked(out: Path) -> tuple[Path, int]:
-    """Create a file and mark it as in use; once more where another run took it for abandoned between the two."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    while True:
-        path = temporary_name(out)
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            if _lock(descriptor) and os.fstat(descriptor).st_nlink > 0:
-                return path, descriptor
-        except BaseException:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def temporary_name(out: Path) -> Path:
-    """A name nobody has, beside `out`, that :func:`remove_abandoned` knows."""
-    return out.parent / f".{out.name}.{secrets.token_hex(4)}{_TEMPORARY}"
-
-
-def _lock(file: BinaryIO | int) -> bool:
-    """Mark `file` as in use until it is closed; say False where another process holds it."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where a file in use cannot be removed anyway
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def remove_abandoned(out: Path) -> None:
-    """Remove temporary files that a killed run on the same output left."""
-    pattern = re.compile(re.escape(f".{out.name}.") + r"[0-9a-f]{8}" + re.escape(_TEMPORARY))
-    for path in out.parent.iterdir():
-        if pattern.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-            with suppress(OSError), path.open("rb") as file:
-                if _lock(file):
-                    path.unlink()
-
-
 def _own_data_files(out: Path) -> list[Path]:
     """Data files that earlier saves to `out` wrote."""
     pattern = re.compile(re.escape(f"{out.name}-") + rf"[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
     return [path for path in out.parent.iterdir() if pattern.fullmatch(path.name)]
-
-
-def mode_for(out: Path) -> int:
-    """Permissions of a file written to `out`: those of the file there, else what the process gives new files."""
-    if out.exists():
-        return out.stat().st_mode & 0o7777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

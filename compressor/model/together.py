@@ -16,21 +16,19 @@ import onnx_ir as ir
 
 from compressor.errors import ModelError, OutputError
 from compressor.model.carried import carried
-from compressor.model.files import DataFile
-from compressor.model.layout import DIGEST_LENGTH, Layout
-from compressor.model.load import load
-from compressor.model.pool import Pool
-from compressor.model.save import (
-    check_output,
+from compressor.model.drafts import (
     finish_file,
     mode_for,
     publishing,
     remove_abandoned,
     temporary_file,
     temporary_name,
-    verify_written,
-    write_pieces,
 )
+from compressor.model.files import DataFile
+from compressor.model.layout import DIGEST_LENGTH, Layout
+from compressor.model.load import load
+from compressor.model.pool import Pool
+from compressor.model.save import check_output, verify_written, write_pieces
 from compressor.model.skeleton import to_skeleton
 
 _DATA_NAME = re.compile(rf"weights-[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
@@ -139,9 +137,9 @@ def _write(models: Mapping[Path, ir.Model], folder: Path, approve: Callable[[int
         total_bytes, shared_bytes = sum(draft.stat().st_size for draft in drafted), _shared_bytes(layouts.values())
         if not approve(total_bytes):
             return WrittenSet(files=(), total_bytes=total_bytes, shared_bytes=shared_bytes)
-        with publishing(folder):
+        with publishing(folder) as flush:
             stale = _stale_data(models, folder)
-            _publish(models, written, (data_draft, data) if pool.end else None)
+            _publish(models, written, (data_draft, data) if pool.end else None, flush)
             for path in stale - {data}:
                 _remove(path)
     files = (*models, data) if pool.end else tuple(models)
@@ -155,11 +153,17 @@ def _lay_out(model: ir.Model, pool: Pool) -> Layout:
     return Layout(skeleton=proto, weights=skeleton.weights, offsets=offsets, data_bytes=pool.end)
 
 
-def _publish(models: Mapping[Path, ir.Model], drafts: Mapping[Path, Path], data: tuple[Path, Path] | None) -> None:
+def _publish(
+    models: Mapping[Path, ir.Model],
+    drafts: Mapping[Path, Path],
+    data: tuple[Path, Path] | None,
+    flush: Callable[[], None],
+) -> None:
     """Give all files their names, the data file first, or none of them."""
     with ExitStack() as rubbish, ExitStack() as undo:
         if data is not None:
             _rename(*data, undo=undo, rubbish=rubbish)
+            flush()
         for path, draft in drafts.items():
             verify_written(draft, models[path])
         for path, draft in drafts.items():

@@ -22,8 +22,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compressor.errors import OutputError
-from compressor.model import layout
-from compressor.model import save as save_module
+from compressor.model import drafts, layout
 from compressor.model.load import load
 from compressor.model.save import save
 
@@ -449,7 +448,7 @@ def no_file_stays_open() -> Iterator[None]:
 def test_takes_another_name_when_a_run_takes_the_new_file_for_abandoned(
     source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, taken_by: str
 ) -> None:
-    lock, calls = save_module._lock, 0
+    lock, calls = drafts._lock, 0
 
     def contested(file: Any) -> bool:
         nonlocal calls
@@ -460,7 +459,7 @@ def test_takes_another_name_when_a_run_takes_the_new_file_for_abandoned(
             path.unlink()
         return taken_by == "removal" and lock(file)
 
-    monkeypatch.setattr(save_module, "_lock", contested)
+    monkeypatch.setattr(drafts, "_lock", contested)
     save(load(source), folder / "out.onnx")
     assert is_whole(folder / "out.onnx")
     assert [path.name for path in folder.iterdir()] == ["out.onnx"]
