@@ -241,7 +241,7 @@ class Quantization:
     Attributes:
         quantized_bytes: bytes that weights had which are stored smaller now.
         float_bytes: bytes of weights that stay float, each with a reason among the candidates left alone.
-        worst: the weights with the most noise, the worst first, at most ten.
+        worst: of the weights that are integers now, those with the most noise, the worst first, at most ten.
     """
 
     quantized_bytes: int

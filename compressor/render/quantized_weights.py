@@ -26,8 +26,13 @@ def _worst(noises: tuple[WeightNoise, ...]) -> str:
 
 
 def _described(noise: WeightNoise) -> str:
-    ratio = f"{noise.sqnr_db:.1f} dB" if math.isfinite(noise.sqnr_db) else "no noise"
-    return f"{figures.printable(noise.name)} ({ratio}, {figures.size(noise.weight_bytes)})"
+    return f"{figures.printable(noise.name)} ({_ratio(noise.sqnr_db)}, {figures.size(noise.weight_bytes)})"
+
+
+def _ratio(sqnr_db: float) -> str:
+    if math.isfinite(sqnr_db):
+        return f"{sqnr_db:.1f} dB"
+    return "no noise" if sqnr_db > 0 else "noise not known"
 
 
 def _batching(step: Step) -> str:

@@ -35,6 +35,12 @@ def test_unfolds_the_worst(report: Report) -> None:
     ]
 
 
+def test_a_ratio_that_overflowed_is_not_known(report: Report) -> None:
+    unknown = WeightNoise(name="w", weight_bytes=8, sqnr_db=math.nan)
+    step = replace(report.steps[-1], quantization=replace(FOUND, worst=(unknown,)))
+    assert next(quantization_lines(step, verbose=False)).endswith("most noise: w (noise not known, 8 B)")
+
+
 def test_says_how_rows_depend_on_their_batch(report: Report) -> None:
     step = replace(report.steps[-1], batching=BATCHED)
     assert list(quantization_lines(step, verbose=False)) == [
