@@ -31,6 +31,8 @@ PASSES: tuple[Pass, ...] = (
     FuseTransformer(engines=()),
     QuantizeDynamic(min_elements=1),
     QuantizeDynamic(scheme=Scheme.WEIGHT_ONLY, min_elements=1),
+    QuantizeDynamic(scheme=Scheme.BLOCKWISE_8, min_elements=1),
+    QuantizeDynamic(scheme=Scheme.FP16, min_elements=1),
 )
 CHAINS = [(one,) for one in PASSES] + list(permutations(PASSES, 2))
 
