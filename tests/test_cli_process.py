@@ -104,7 +104,7 @@ def test_a_signal_leaves_nothing_behind(model: Path, number: signal.Signals) -> 
     os.mkfifo(recipe)
     process = spawn("compress", model, "--json", model.parent / "report.json", "--recipe", recipe)
     with recipe.open("wb"):  # waits until the command opens the other end, and keeps it waiting for content
-        assert any(path.suffix == ".part" for path in model.parent.iterdir()), "the report's draft is there"
+        assert any(path.suffix == ".compressor-tmp" for path in model.parent.iterdir()), "the report's draft is there"
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number

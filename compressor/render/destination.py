@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from compressor.errors import OutputError
+from compressor.model.drafts import finish_file, mode_for, publishing, remove_abandoned, temporary_file
 
 STANDARD_OUTPUT = Path("-")
 _OPENING_BYTES = 200
@@ -51,12 +51,8 @@ def open_destination(path: Path | None, mark: str) -> Iterator[Destination]:
     if status is not None:
         _refuse_foreign_file(path, status, mark)
     target = Path(os.path.realpath(path))
-    draft = _create_beside(path, target)
-    try:
-        yield _File(draft, target)
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
+    with _draft_of(path, target) as (draft, file):
+        yield _File(draft, file, target)
 
 
 @dataclass(frozen=True)
@@ -83,13 +79,15 @@ class _Device:
 @dataclass(frozen=True)
 class _File:
     draft: Path
+    file: BinaryIO
     target: Path
 
     def write(self, text: str) -> None:
         with _as_output_error(self.target):
-            self.draft.write_text(text, encoding="utf-8")
-            self.draft.chmod(_mode(self.target))
-            self.draft.replace(self.target)
+            self.file.write(text.encode())
+            finish_file(self.file, mode_for(self.target))
+            with publishing(self.target.parent):
+                self.draft.replace(self.target)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -109,20 +107,14 @@ def _refuse_foreign_file(path: Path, status: os.stat_result, mark: str) -> None:
         raise OutputError(f"{path}: exists and is not an earlier report; choose another name or remove it")
 
 
-def _create_beside(path: Path, target: Path) -> Path:
+@contextmanager
+def _draft_of(path: Path, target: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Create the file that will be renamed: the only sure proof that a folder can be written to."""
-    with _as_output_error(path):
-        descriptor, draft = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
-        os.close(descriptor)
-    return Path(draft)
-
-
-def _mode(target: Path) -> int:
-    with suppress(FileNotFoundError):
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    with ExitStack() as stack:
+        with _as_output_error(path):
+            remove_abandoned(target)
+            made = stack.enter_context(temporary_file(target))
+        yield made
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -118,3 +119,44 @@ def test_nowhere_takes_anything(capsys: pytest.CaptureFixture[str]) -> None:
     with open_destination(None, MARK) as destination:
         destination.write(REPORT)
     assert capsys.readouterr().out == ""
+
+
+def test_takes_away_what_a_killed_run_left_and_no_draft_that_is_being_written(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    (tmp_path / ".report.json.0123abcd.compressor-tmp").write_text("half a rep")
+    with open_destination(target, MARK) as first, open_destination(target, MARK) as second:
+        first.write(REPORT)
+        second.write(REPORT * 2)
+    assert target.read_text() == REPORT * 2
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, flushed, flush = tmp_path / "report.json", [], os.fsync
+
+    def noting(descriptor: int) -> None:
+        flushed.append(target.exists())
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with open_destination(target, MARK) as destination:
+        destination.write(REPORT)
+    assert flushed == ([False, True] if os.name == "posix" else [False]), "the file before, the folder after"
+
+
+@pytest.mark.parametrize("failing", ["os.fsync", "os.fchmod", "pathlib.Path.replace"])
+def test_a_disk_that_fails_leaves_the_earlier_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    target = tmp_path / "report.json"
+    target.write_text(REPORT)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, open_destination(target, MARK) as destination:
+        patched.setattr(failing, fail)
+        with pytest.raises(OutputError, match="No space left"):
+            destination.write(REPORT * 2)
+    assert target.read_text() == REPORT
+    assert list(tmp_path.iterdir()) == [target]
