@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -187,10 +187,11 @@ def appoint_judge(
     rehearsal = _rehearse(model, session, seed)
     if material is None:
         return rehearsal if isinstance(rehearsal, Refusal) else Judge(reference=rehearsal, threads=threads, tell=tell)
-    reference = open_reference(session, material.samples)
+    samples = _with_note(material.samples, rehearsal)
+    reference = open_reference(session, samples)
     scorer = None
     if not isinstance(reference, Refusal):
-        scorer = Scorer(material.task, material.samples, reference.names) if material.task is not None else None
+        scorer = Scorer(material.task, samples, reference.names) if material.task is not None else None
         reference = keep_outputs(reference, _stream(session, reference, tell, scorer))
     if isinstance(reference, Refusal):
         raise OptionError(f"the data cannot be used: the model {reference.reason}")
@@ -208,6 +209,14 @@ def _rehearse(model: ir.Model, session: Session, seed: int) -> Reference | Refus
     samples = generate_samples(model, seed=seed, probe=probe_session(session))
     opened = samples if isinstance(samples, Refusal) else open_reference(session, samples)
     return opened if isinstance(opened, Refusal) else keep_outputs(opened, _stream(session, opened))
+
+
+def _with_note(samples: Samples, rehearsal: Reference | Refusal) -> Samples:
+    """Say where no input made up from the signature runs, so that claims are held on the data alone."""
+    if not isinstance(rehearsal, Refusal):
+        return samples
+    note = f"whether a pass keeps its claim is checked on the data alone: {rehearsal.reason}"
+    return replace(samples, notes=(*samples.notes, note))
 
 
 def _compare(

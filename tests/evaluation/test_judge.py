@@ -60,6 +60,18 @@ def test_a_mask_taken_for_padding_on_the_right_shows_on_made_up_inputs_where_the
     assert verdict.rehearsal.generated
 
 
+def test_where_made_up_inputs_do_not_run_the_report_says_that_the_data_is_alone() -> None:
+    # Takes rows of 11 entries, which nothing in the signature says.
+    text = MASKED_MEAN.replace(
+        "y = ReduceSum(seen, last)", "row = Reshape(seen, eleven) y = ReduceSum(row, last)"
+    ).replace("<int64[1] last = {1}>", "<int64[1] last = {1}, int64[2] eleven = {1, 11}>")
+    judge = appointed(parse(text), rows([1] * 11))
+    assert judge.rehearsal is None
+    assert judge.samples.notes[-1].startswith(
+        "whether a pass keeps its claim is checked on the data alone: no input made"
+    )
+
+
 def test_without_data_there_is_one_set_of_inputs() -> None:
     judge = appointed(parse(MASKED_MEAN), None)
     assert judge.rehearsal is None

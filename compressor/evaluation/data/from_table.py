@@ -37,7 +37,9 @@ def read_table_rows(table: Table, subject: Subject, evaluation: Evaluation) -> G
     taken = [evaluation.labels] if evaluation.labels else []
     parts: list[Rows] = []
     images = _read_images(table, subject, taken)
-    parts += [images] if images is not None else []
+    if images is not None:
+        parts.append(images)
+        taken += IMAGE_COLUMNS
     tokens = _token_inputs(table, subject, evaluation, taken)
     texts = None
     if tokens is not None:
@@ -48,14 +50,10 @@ def read_table_rows(table: Table, subject: Subject, evaluation: Evaluation) -> G
     parts += [strings] if strings is not None else []
     filled = [name for part in parts for name in part.inputs]
     left = [spec for spec in subject.specs if spec.name not in filled]
-    numbers = read_numbers(table, left, [*taken, *(IMAGE_COLUMNS if images is not None else ())])
+    numbers = read_numbers(table, left, taken)
     # Rows of two texts each are twice as many, and numbers beside them have no meaning there.
     parts += [numbers] if numbers is not None and (not parts or numbers.count == parts[0].count) else []
-    if not parts:
-        raise OptionError(
-            f"{table.path}: none of its columns ({', '.join(table.columns)}) is an input of the model "
-            f"({', '.join(spec.name for spec in subject.specs)}); name columns as inputs, or text with --text-column"
-        )
+    _refuse_nothing(parts, table, subject)
     is_paired = texts is not None and texts.is_paired
     return Given(
         rows=JoinedRows(parts),
@@ -68,6 +66,14 @@ def read_table_rows(table: Table, subject: Subject, evaluation: Evaluation) -> G
         ids=tokens.ids.name if tokens is not None else "",
         notes=notes,
     )
+
+
+def _refuse_nothing(parts: Sequence[Rows], table: Table, subject: Subject) -> None:
+    if not parts:
+        raise OptionError(
+            f"{table.path}: none of its columns ({', '.join(table.columns)}) is an input of the model "
+            f"({', '.join(spec.name for spec in subject.specs)}); name columns as inputs, or text with --text-column"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

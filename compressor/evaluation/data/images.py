@@ -18,6 +18,9 @@ from compressor.evaluation.signature import InputSpec
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for, whatever its name: it would run Ghostscript on what looks like PostScript."""
+
 IMAGE_COLUMNS = ("image", "image_path", "file_name", "filename", "path")
 """Columns of a table that name picture files."""
 
@@ -104,7 +107,7 @@ def prepare(path: Path, steps: Preprocessing) -> Array:
             "reading images needs the package pillow; install it with: pip install 'onnx-compressor[vision]'"
         ) from error
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise OptionError(f"{path}: has {image.width}x{image.height} pixels, at most {MOST_PIXELS:,} are read")
             picture = image.convert("L" if steps.channels == 1 else "RGB")

@@ -12,6 +12,7 @@ from compressor.evaluation.contract import Array
 from compressor.evaluation.data.arrays import ArrayRows, bind_arrays
 from compressor.evaluation.data.table import Table
 from compressor.evaluation.signature import InputSpec, Kind
+from compressor.evaluation.wording import shown
 
 
 def read_numbers(table: Table, specs: Sequence[InputSpec], taken: Sequence[str]) -> ArrayRows | None:
@@ -62,8 +63,7 @@ def _number(value: object, place: str) -> Array:
     except (ValueError, RecursionError):
         array = np.array(None)
     if array.dtype.kind not in "biuf":
-        shown = repr(value)
-        raise OptionError(f"{place}: holds {shown if len(shown) < 60 else shown[:57] + '...'}, a number is wanted")
+        raise OptionError(f"{place}: holds {shown(value)}, a number is wanted")
     return array
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compressor.errors import OptionError
 from compressor.evaluation.data.table import Table
 from compressor.evaluation.data.text import Text
+from compressor.evaluation.wording import shown
 
 PAIRS = (
     ("text", "text_pair"),
@@ -82,8 +83,7 @@ def _text(value: object, place: str, are_words: bool) -> Text:
     if isinstance(value, list) and all(isinstance(word, str) for word in value):
         return list(value) if are_words else " ".join(value)
     if not isinstance(value, str):
-        shown = repr(value)
-        raise OptionError(f"{place}: holds {shown if len(shown) < 60 else shown[:57] + '...'}, a text is wanted")
+        raise OptionError(f"{place}: holds {shown(value)}, a text is wanted")
     return value.split() if are_words else value
 
 

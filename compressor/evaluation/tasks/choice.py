@@ -81,6 +81,10 @@ def make_task(name: str, labelling: Labelling, ids: str) -> Task:
     """
     if not labelling.values and name not in UNLABELLED:
         raise OptionError(f"task {name} needs labels; name the column with --labels")
+    if name == "perplexity" and labelling.values:
+        raise OptionError(
+            "task perplexity takes the next token for its label; leave out --labels, or name another --task"
+        )
     match name:
         case "classification":
             return Classification.of(labelling)

@@ -11,6 +11,7 @@ import numpy as np
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
 from compressor.evaluation.tasks.contract import Labelling
+from compressor.evaluation.wording import shown
 
 _SHOWN = 5
 
@@ -36,7 +37,7 @@ def class_of(value: object, place: str, labelling: Labelling) -> int:
     number = _whole(value)
     if number is not None and number >= 0 and (not labelling.names or number < len(labelling.names)):
         return number
-    raise OptionError(f"{place}: label {_short(value)} is {_not_known(labelling)}")
+    raise OptionError(f"{place}: label {shown(value)} is {_not_known(labelling)}")
 
 
 def numbers_of(labelling: Labelling) -> Array:
@@ -52,7 +53,7 @@ def numbers_of(labelling: Labelling) -> Array:
         except (TypeError, ValueError, OverflowError):
             number = float("nan")
         if not np.isfinite(number):
-            raise OptionError(f"{place}: label {_short(value)} is not a number")
+            raise OptionError(f"{place}: label {shown(value)} is not a number")
         found.append(number)
     return np.array(found)
 
@@ -98,8 +99,3 @@ def _not_known(labelling: Labelling) -> str:
         return "a name, and no config.json beside the model says which number it has; give numbers, or add config.json"
     first = ", ".join(list(labelling.names)[:_SHOWN]) + (", ..." if len(labelling.names) > _SHOWN else "")
     return f"none of the {len(labelling.names)} labels in {labelling.names_source} ({first})"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

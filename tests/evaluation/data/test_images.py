@@ -102,9 +102,25 @@ def test_a_table_names_pictures_inside_its_folder_only(tmp_path: Path) -> None:
             read(model, tmp_path / "set/d.csv")
 
 
+def test_names_of_pictures_are_no_texts(tmp_path: Path) -> None:
+    text = FIXED.replace("pixel_values)", "pixel_values, int64[batch, length] input_ids)", 1)
+    paint(tmp_path / "set/a.png", (255, 0, 0))
+    samples = read(write_model(tmp_path, text), tmp_path / "set").samples
+    assert samples.batches[0]["pixel_values"].shape == (1, 3, 4, 4)
+    assert samples.notes[-1] == "not in the data: input_ids (made up)"
+
+
 def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"GIF89a")
     with pytest.raises(OptionError, match=r"a.png: is not an image that can be read"):
+        list(read(write_model(tmp_path, FIXED), tmp_path).samples.batches)
+
+
+def test_postscript_is_no_picture_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n")
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.format == "EPS", "Pillow would take it for one"
+    with pytest.raises(OptionError, match=r"a.png: is not an image that can be read: cannot identify"):
         list(read(write_model(tmp_path, FIXED), tmp_path).samples.batches)
 
 

@@ -167,6 +167,11 @@ def test_where_nothing_says_what_labels_are_for_the_user_is_asked() -> None:
         guess_task({}, (port("last_hidden_state", 3),), "1")
 
 
+def test_a_task_that_takes_no_labels_is_given_none(folder: Path) -> None:
+    with pytest.raises(OptionError, match="task perplexity takes the next token for its label; leave out --labels"):
+        read(write_model(folder), write(folder, "d.csv", "text,y\ngood,1\n"), task="perplexity", labels="y")
+
+
 def test_a_task_without_its_labels_is_refused(folder: Path) -> None:
     with pytest.raises(OptionError, match="task classification needs labels; name the column with --labels"):
         read(write_model(folder), write(folder, "d.csv", "text\ngood\n"), task="classification")
