@@ -29,7 +29,7 @@ class SmoothActivations(Pass):
         strength: 1 gives all features of an activation the same size, 0 all features of the weights. 0.7: between 0.65
             and 0.8 nothing changes on all-MiniLM-L6-v2, at 0.5 half of the gain is lost.
         most_error: share of an activation's rounding error, as foreseen from its features, above which it is left
-            alone: an added multiplication takes 0.1 to 0.2 % of the time. On all-MiniLM-L6-v2 more than 0.7 gains
+            alone: an added multiplication takes 0.1 to 0.5 % of the time. On all-MiniLM-L6-v2 more than 0.7 gains
             nothing, and 0.5 leaves out what comes from GELU, a third of what real inputs bring.
         min_elements: weights with fewer elements are left alone, as by ``quantize``.
     """
