@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
 from compressor.evaluation.data.fill import is_token_type
-from compressor.evaluation.data.tokenizer import TextSettings
+from compressor.evaluation.data.tokenizer import TextSettings, failures_in_words
 from compressor.evaluation.signature import InputSpec, Kind
 from compressor.evaluation.tasks.contract import Alignment
 
@@ -142,10 +141,8 @@ def encode(
     """
     given = [row[0] if len(row) == 1 else row for row in texts]
     settings.tokenizer.enable_truncation(settings.longest, strategy=cut)
-    try:
+    with failures_in_words("the tokenizer cannot encode the texts"):
         encoded = settings.tokenizer.encode_batch(given, is_pretokenized=are_words)
-    except Exception as error:
-        raise OptionError(f"the tokenizer cannot encode the texts: {error}") from error
     cuts = sum(1 for one in encoded if one.overflowing)
     note = f"{cuts} of {len(encoded)} texts are longer than {settings.longest} tokens, and the end of them is cut off"
     rows = TextRows(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,21 @@ def _load(path: Path) -> Any:
         raise OptionError(
             "reading texts needs the package tokenizers; install it with: pip install 'onnx-compressor[text]'"
         ) from error
-    text = read_text(path)
+    with failures_in_words(f"{path}: is not a tokenizer"):
+        return tokenizers.Tokenizer.from_str(read_text(path))
+
+
+@contextmanager
+def failures_in_words(subject: str) -> Iterator[None]:
+    """Turn what the package raises into an OptionError: plain exceptions, and panics, which are none."""
     try:
-        return tokenizers.Tokenizer.from_str(text)
-    except Exception as error:
-        raise OptionError(f"{path}: is not a tokenizer: {error}") from error
+        yield
+    except OptionError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise OptionError(f"{subject}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 def _positions(config: Mapping[str, Any]) -> list[int | None]:

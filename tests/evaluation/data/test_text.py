@@ -208,6 +208,31 @@ def test_a_tokenizer_that_is_none_is_named(model: Path) -> None:
         read(model, write(model.parent, "d.csv", "text\ngood\n"), tokenizer=broken)
 
 
+@pytest.mark.parametrize(
+    ("part", "content", "message"),
+    [
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "tokenizer.json: is not a tokenizer: "),
+        (
+            "post_processor",
+            {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "X", "type_id": 0}}],
+                "pair": [],
+                "special_tokens": {},
+            },
+            "the tokenizer cannot encode the texts: ",
+        ),
+    ],
+)
+def test_a_tokenizer_that_panics_ends_in_a_sentence(
+    model: Path, part: str, content: dict[str, object], message: str
+) -> None:
+    written = json.loads((model.parent / "tokenizer.json").read_text())
+    (model.parent / "tokenizer.json").write_text(json.dumps({**written, part: content}))
+    with pytest.raises(OptionError, match=message):
+        read(model, write(model.parent, "d.csv", "text\ngood\n"))
+
+
 def test_without_the_package_the_user_is_told_what_to_install(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = builtins.__import__
 
