@@ -36,7 +36,7 @@ _LEAST_ELEMENTS = 2
 
 @dataclass(frozen=True)
 class QuantizeDynamic(Pass):
-    """Quantize the weights of MatMul, Gemm and Gather, and those stored for Conv, LSTM, GRU and a few others.
+    """Quantize the weights of MatMul, Gemm, Gather, Einsum, LSTM and Attention, and those stored for Conv and others.
 
     Each stored weight is quantized once, symmetrically, with one scale per output channel (per row for a lookup
     table) wherever all its uses can agree on that. What stays float is reported with the reason.
