@@ -25,6 +25,7 @@ from compressor.model.drafts import (
 )
 from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
 from compressor.model.load import load
+from compressor.model.loadable import runtime_refusal
 from compressor.model.weights import DetachedWeight
 
 Progress = Callable[[int, int], None]
@@ -197,9 +198,15 @@ def _write_data(file: BinaryIO, layout: Layout, tell: _Meter) -> str:
 
 
 def verify_written(path: Path, model: ir.Model) -> None:
-    """Read the written file back as a user would, and hold its interface and opsets against the model's."""
+    """Read the written file back as a user would, and hold its interface and opsets against the model's.
+
+    Whoever loads a model checks it, so this is the check of the onnx package, too. The runtime is asked last.
+
+    Raises:
+        OutputError: the file is not what was written, or ONNX Runtime refuses it although it takes the source.
+    """
     try:
-        written = load(path)
+        written, refusal = load(path), runtime_refusal(path)
     except ModelError as error:
         raise OutputError(f"the result cannot be read back from the disk: {error}; nothing was left behind") from error
     before, after = carried(model), carried(written)
@@ -207,6 +214,10 @@ def verify_written(path: Path, model: ir.Model) -> None:
         raise AssertionError("the result has another interface than the source")
     if dict(written.opset_imports) != dict(model.opset_imports) or written.ir_version != model.ir_version:
         raise AssertionError("the result has other versions than the model")
+    if refusal is not None and before is not None and runtime_refusal(before.source) is None:
+        raise OutputError(
+            f"ONNX Runtime takes the source but not the result: {refusal}; nothing was left behind; please report it"
+        )
 
 
 def _interface(facts: Carried) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:

@@ -1,0 +1,56 @@
+"""Ask ONNX Runtime whether it loads a file, without having it read the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressor.model import wire
+from compressor.model.files import DataFile
+from compressor.model.load import LARGE
+from compressor.model.memory import available_memory_only
+from compressor.model.session import runtime_words
+from compressor.model.weights import MARK, new_token
+
+_FATAL_ONLY = 4
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def runtime_refusal(path: Path) -> str | None:
+    """What ONNX Runtime says against the model at `path`, in its words; None where it loads.
+
+    The runtime copies weights that a file holds, and maps those beside it. So it gets the graph alone, with every large
+    weight as external data that lies in this very file: 0.3 s and 25 MB instead of 2.4 s and 440 MB for BERT-base.
+    Nothing is optimized, run or packed. A graph refused so, for it does not take external data in every place, is given
+    to it as the file it is.
+    """
+    return _refusal_of_graph(path) and _open(str(path), {})
+
+
+def _refusal_of_graph(path: Path) -> str | None:
+    file = DataFile(path)
+    slim, found = wire.detach(file.window(), new_token, at_least=LARGE)
+    pieces = wire.attach(slim, lambda token: [_place_of(found[token], path)], mark=MARK.encode())
+    graph = b"".join(piece for piece in pieces if not isinstance(piece, wire.Weight))
+    return _open(graph, {_FOLDER: str(path.parent.resolve())})
+
+
+def _place_of(place: tuple[int, int], path: Path) -> bytes:
+    offset, length = place
+    return wire.reference({"location": path.name, "offset": str(offset), "length": str(length)})
+
+
+def _open(model: str | bytes, config: dict[str, str]) -> str | None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    for key, value in {"session.disable_prepacking": "1", **config}.items():
+        options.add_session_config_entry(key, value)
+    try:
+        with available_memory_only():
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  # the runtime's exceptions share no public base class
+        return runtime_words(error)
+    return None
