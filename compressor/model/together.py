@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -25,7 +26,7 @@ from compressor.model.drafts import (
     temporary_name,
 )
 from compressor.model.files import DataFile
-from compressor.model.layout import DIGEST_LENGTH, Layout
+from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
 from compressor.model.load import load
 from compressor.model.pool import Pool
 from compressor.model.save import check_output, verify_written, write_pieces
@@ -34,6 +35,16 @@ from compressor.model.skeleton import to_skeleton
 _DATA_NAME = re.compile(rf"weights-[0-9a-f]{{{DIGEST_LENGTH}}}\.data")
 _DRAFT = "weights.data"
 """What temporary data files are named after: the digest is known only when all weights are written."""
+
+
+class Storage(Enum):
+    """Where models that belong together keep their weights."""
+
+    SHARED = "shared"
+    """In one data file beside them, each content once; a model that is alone keeps its own inside, if it can."""
+
+    INSIDE = "inside"
+    """Each in its own ``.onnx`` file, for readers that fetch one file a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +86,27 @@ def save_together(
     models: Mapping[Path, ir.Model],
     *,
     overwrite: bool = False,
+    storage: Storage = Storage.SHARED,
     approve: Callable[[int], bool] = lambda total_bytes: True,
 ) -> WrittenSet:
-    """Write each model to its path, all in one folder, their weights in one data file; each loads on its own.
+    """Write each model to its path, all in one folder; each loads on its own.
 
-    Weights are shared by their bytes. The data file's name holds a digest of its content and it is renamed first, so
-    at every moment each ``.onnx`` file is whole: the old one with its old data, or the new one with the new. The folder
-    is made where it is missing. `approve` is asked with the bytes of all files before any gets its name; where it
-    declines, none does.
+    Weights are shared by their bytes, in one data file, unless `storage` says otherwise. The data file's name holds a
+    digest of its content and it is renamed first, so at every moment each ``.onnx`` file is whole: the old one with its
+    old data, or the new one with the new. The folder is made where it is missing. `approve` is asked with the bytes of
+    all files before any gets its name; where it declines, none does.
 
     Raises:
-        OutputError: as :func:`check_together`, or the disk is full or failing; then the folder is as it was.
+        OutputError: as :func:`check_together`, or a model that is to keep its weights inside is too large for that, or
+            the disk is full or failing; then the folder is as it was.
     """
     check_together(models, overwrite=overwrite)
     folder = _folder_of(models)
     try:
-        with _made(folder):
+        with made(folder):
             for path in (*models, folder / _DRAFT):
                 remove_abandoned(path)
-            return _write(models, folder, approve)
+            return _write(models, folder, storage, approve)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; it was left as it was") from error
 
@@ -106,7 +119,7 @@ def _folder_of(paths: Iterable[Path]) -> Path:
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def made(folder: Path) -> Iterator[None]:
     """Make `folder` where it is missing, and remove it again if nothing is written to it."""
     is_new = not folder.exists()
     if is_new:
@@ -119,12 +132,14 @@ def _made(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _write(models: Mapping[Path, ir.Model], folder: Path, approve: Callable[[int], bool]) -> WrittenSet:
+def _write(
+    models: Mapping[Path, ir.Model], folder: Path, storage: Storage, approve: Callable[[int], bool]
+) -> WrittenSet:
     modes = {path: mode_for(path) for path in models}
     with ExitStack() as drafts:
         data_draft, data_file = drafts.enter_context(temporary_file(folder / _DRAFT))
         pool = Pool(data_file)
-        layouts = {path: _lay_out(model, pool) for path, model in models.items()}
+        layouts = _lay_out_all(models, storage, pool)
         data = folder / f"weights-{pool.digest()}.data"
         written: dict[Path, Path] = {}
         for path, layout in layouts.items():
@@ -144,6 +159,18 @@ def _write(models: Mapping[Path, ir.Model], folder: Path, approve: Callable[[int
                 _remove(path)
     files = (*models, data) if pool.end else tuple(models)
     return WrittenSet(files=files, total_bytes=total_bytes, shared_bytes=shared_bytes)
+
+
+def _lay_out_all(models: Mapping[Path, ir.Model], storage: Storage, pool: Pool) -> dict[Path, Layout]:
+    """Decide where every weight goes, and write those that go into the data file."""
+    if storage is Storage.INSIDE or len(models) == 1:
+        alone = {path: lay_out(model) for path, model in models.items()}
+        outside = next((path for path, layout in alone.items() if not layout.is_embedded), None)
+        if outside is None:
+            return alone
+        if storage is Storage.INSIDE:
+            raise OutputError(f"{outside}: the weights do not fit into the .onnx file; leave out --no-shared-data")
+    return {path: _lay_out(model, pool) for path, model in models.items()}
 
 
 def _lay_out(model: ir.Model, pool: Pool) -> Layout:

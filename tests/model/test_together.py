@@ -20,11 +20,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compressor.errors import OutputError
-from compressor.model import together
+from compressor.model import layout, together
 from compressor.model.load import load
 from compressor.model.pool import Pool
 from compressor.model.save import save
-from compressor.model.together import save_together
+from compressor.model.together import Storage, save_together
 from compressor.model.weights import ComputedWeight
 from tests.model.test_save import OLD, Failing, intercept, is_whole, posix_only, write_model
 
@@ -343,7 +343,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from compressor.model.load import load
-    from compressor.model.together import save_together
+    from compressor.model.together import Storage, save_together
 
     calls = 0
 
@@ -411,5 +411,31 @@ def test_small_weights_stay_in_their_models(folder: Path, tmp_path: Path) -> Non
     source = tmp_path / "a.onnx"
     opset = [helper.make_opsetid("", 17)]
     source.write_bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
-    _, data = save_together({folder / "a.onnx": load(source)}).files
+    *_, data = save_together({folder / name: load(source) for name in ("a.onnx", "b.onnx")}).files
     assert data.stat().st_size == 20_000
+
+
+def test_weights_inside_need_no_data_file(sources: tuple[Path, ...], folder: Path) -> None:
+    written = save_together(targeted(sources, folder), storage=Storage.INSIDE)
+    assert set(contents(folder)) == set(NAMES)
+    assert written.files == tuple(folder / name for name in NAMES)
+    assert written.shared_bytes == 0
+    assert written.total_bytes == sum(path.stat().st_size for path in folder.iterdir()) > 3 * WEIGHT_BYTES
+    assert_all_whole(folder)
+
+
+def test_a_model_that_is_alone_keeps_its_weights_inside(sources: tuple[Path, ...], folder: Path) -> None:
+    save_together({folder / "a.onnx": load(sources[0])})
+    assert set(contents(folder)) == {"a.onnx"}
+
+
+def test_a_model_too_large_for_one_file_is_refused_or_alone_gets_a_data_file(
+    sources: tuple[Path, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "PROTOBUF_LIMIT", WEIGHT_BYTES)
+    with pytest.raises(OutputError, match=r"a\.onnx: the weights do not fit into the \.onnx file"):
+        save_together(targeted(sources, folder), storage=Storage.INSIDE)
+    assert not folder.exists()
+    save_together({folder / "a.onnx": load(sources[0])})
+    assert len(contents(folder)) == 2
+    assert is_whole(folder / "a.onnx", 1.0)
