@@ -1,4 +1,4 @@
-"""List transformer architectures at toy size, as transformers builds them from a configuration: random weights, no download."""
+"""List transformer architectures at toy size, to be built from a configuration: random weights, no download."""
 
 from __future__ import annotations
 
@@ -88,11 +88,18 @@ ARCHITECTURES = {
     "mpnet": Architecture("MPNetModel", SMALL),
     "xlm-roberta": Architecture("XLMRobertaModel", {**SMALL, "type_vocab_size": 1}),
     "deberta": Architecture(
-        "DebertaModel", {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "max_relative_positions": 16}
+        "DebertaModel",
+        {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "max_relative_positions": 16},
     ),
     "deberta-v2": Architecture(
         "DebertaV2Model",
-        {**SMALL, "relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"], "share_att_key": True},
+        {
+            **SMALL,
+            "relative_attention": True,
+            "position_buckets": 16,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+        },
     ),
     "modernbert": Architecture("ModernBertModel", {**SMALL, "local_attention": 8, "pad_token_id": 0}),
     "mobilebert": Architecture(
@@ -120,7 +127,9 @@ ARCHITECTURES = {
     "nystromformer": Architecture("NystromformerModel", {**SMALL, "segment_means_seq_len": 16, "num_landmarks": 16}),
     "layoutlm": Architecture("LayoutLMModel", SMALL, (*TEXT, "bbox")),
     "layoutlmv3": Architecture(
-        "LayoutLMv3Model", {**SMALL, "input_size": 32, "patch_size": 8, "coordinate_size": 11, "shape_size": 10}, (*TEXT, "bbox")
+        "LayoutLMv3Model",
+        {**SMALL, "input_size": 32, "patch_size": 8, "coordinate_size": 11, "shape_size": 10},
+        (*TEXT, "bbox"),
     ),
     "lilt": Architecture("LiltModel", {**SMALL, "hidden_size": 96}, (*TEXT, "bbox")),
     "perceiver": Architecture(
@@ -186,7 +195,9 @@ ARCHITECTURES = {
     "wav2vec2": Architecture("Wav2Vec2Model", SMALL_SPEECH, SPEECH),
     "hubert": Architecture("HubertModel", SMALL_SPEECH, SPEECH),
     "wavlm": Architecture("WavLMModel", SMALL_SPEECH, SPEECH),
-    "whisper": Architecture("WhisperForConditionalGeneration", WHISPER, ("input_features", "decoder_input_ids", "decoder_attention_mask")),
+    "whisper": Architecture(
+        "WhisperForConditionalGeneration", WHISPER, ("input_features", "decoder_input_ids", "decoder_attention_mask")
+    ),
     "bart": Architecture("BartForConditionalGeneration", SMALL_PAIR, SEQUENCE_TO_SEQUENCE),
     "marian": Architecture("MarianMTModel", {**SMALL_PAIR, "pad_token_id": 1}, SEQUENCE_TO_SEQUENCE),
     "t5": Architecture("T5ForConditionalGeneration", {**T5, "use_cache": False}, SEQUENCE_TO_SEQUENCE),
@@ -208,15 +219,15 @@ ARCHITECTURES = {
     "gpt-neox": Architecture("GPTNeoXForCausalLM", SMALL, call=_NO_CACHE),
     "gpt-neox with past": Architecture("GPTNeoXForCausalLM", SMALL, CAUSAL_WITH_PAST),
     "gptj": Architecture("GPTJForCausalLM", {**GPT2, "rotary_dim": 8}, call=_NO_CACHE),
-    "opt": Architecture(
-        "OPTForCausalLM", {**SMALL, "ffn_dim": 128, "word_embed_proj_dim": 64}, call=_NO_CACHE
-    ),
+    "opt": Architecture("OPTForCausalLM", {**SMALL, "ffn_dim": 128, "word_embed_proj_dim": 64}, call=_NO_CACHE),
     "bloom": Architecture(
         "BloomForCausalLM", {"vocab_size": 500, "hidden_size": 64, "n_layer": 2, "n_head": 4}, call=_NO_CACHE
     ),
     "falcon": Architecture("FalconForCausalLM", {**SMALL, "alibi": False, "multi_query": True}, call=_NO_CACHE),
     "mpt": Architecture(
-        "MptForCausalLM", {"vocab_size": 500, "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 64}, call=_NO_CACHE
+        "MptForCausalLM",
+        {"vocab_size": 500, "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 64},
+        call=_NO_CACHE,
     ),
     "llama": Architecture("LlamaForCausalLM", GROUPED, call=_NO_CACHE),
     "llama with past": Architecture("LlamaForCausalLM", GROUPED, CAUSAL_WITH_PAST),

@@ -4,9 +4,9 @@
     pip install torch==2.13.0 transformers==5.23.0 onnxscript
     python benchmarks/make_architectures.py FOLDER [--only NAME ...] [--routes torchscript-17 ...]
 
-writes ``FOLDER/<architecture>.<eager|sdpa>.<exporter>-<opset>.onnx``, and ``FOLDER/failed.json`` with the sentence of each
-export that failed. What is there is left as it is, so that an interrupted run goes on where it was. Torch and transformers are needed
-for this script only.
+writes ``FOLDER/<architecture>.<eager|sdpa>.<exporter>-<opset>.onnx``, and ``FOLDER/failed.json`` with the sentence of
+each export that failed. What is there is left as it is, so that an interrupted run goes on where it was. Torch and
+transformers are needed for this script only.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ import torch
 import transformers
 from architectures import ARCHITECTURES, Architecture
 
-ROUTES = tuple(
-    [f"torchscript-{opset}" for opset in (17, 14, 20, 11)] + [f"dynamo-{opset}" for opset in (18, 23, 20)]
-)
+ROUTES = tuple([f"torchscript-{opset}" for opset in (17, 14, 20, 11)] + [f"dynamo-{opset}" for opset in (18, 23, 20)])
 """The most used first."""
 
 IMPLEMENTATIONS = ("eager", "sdpa")
@@ -84,7 +82,7 @@ def main() -> None:
                     continue
                 try:
                     export(ARCHITECTURES[name], implementation, route, path)
-                except Exception as error:  # one exporter failing on one architecture must not stop the rest
+                except Exception as error:  # noqa: BLE001 - one exporter failing on one architecture must not stop the rest
                     failed[path.stem] = _sentence(error)
                     record.write_text(json.dumps(failed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
                 print(path.stem, failed.get(path.stem, "ok"), file=sys.stderr, flush=True)
@@ -92,7 +90,9 @@ def main() -> None:
 
 def export(architecture: Architecture, implementation: str, route: str, path: Path) -> None:
     """Build the model and export it."""
-    module = Flat(build(architecture, implementation), architecture).eval()  # the wrapper too: exporters restore its mode
+    module = Flat(
+        build(architecture, implementation), architecture
+    ).eval()  # the wrapper too: exporters restore its mode
     tensors, axes = examples(module.model, architecture)
     exporter, _, opset = route.partition("-")
     outputs = ["output", *(name.replace("past", "present") for name in tensors if name.startswith("past"))]
@@ -122,9 +122,7 @@ def build(architecture: Architecture, implementation: str) -> torch.nn.Module:
     return model.eval()
 
 
-def examples(
-    model: Any, architecture: Architecture
-) -> tuple[dict[str, torch.Tensor], dict[str, dict[int, str]]]:
+def examples(model: Any, architecture: Architecture) -> tuple[dict[str, torch.Tensor], dict[str, dict[int, str]]]:
     """One example of every input, and which of its axes are open."""
     tokens = torch.randint(5, 200, (2, 16))
     config, has_past = model.config, "past" in architecture.inputs
