@@ -59,8 +59,7 @@ class IntegerAttention(Role):
             activation.zero_point, edit.small_constant(weight.weight.home, zeros, "weight_zero_points"), inputs[_PAST],
         ]  # fmt: skip
         attributes = {name: attribute.value for name, attribute in node.attributes.items() if name in _KEPT}
-        name = node.outputs[0].name or node.op_type
-        values = edit.insert(node, "QAttention", given, name, attributes, len(node.outputs), DOMAIN)
+        values = edit.insert(node, "QAttention", given, attributes, len(node.outputs), DOMAIN)
         edit.replace(node, *values)
 
 

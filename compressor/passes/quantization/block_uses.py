@@ -103,14 +103,12 @@ class BlockGemm(BlockUse):
         activation = node.inputs[0]
         assert activation is not None
         if is_turned(node, 0):
-            activation = edit.insert_once(
-                node, "Transpose", [activation], f"{activation.name}_turned", {"perm": (1, 0)}
-            )
+            activation = edit.insert_once(node, "Transpose", [activation], {"perm": (1, 0)})
         product = _multiply(node, activation, blocks, edit)
         alpha = factor_of(node, "alpha")
         if alpha != 1:
             factor = edit.small_constant(weight.home, np.array(alpha, weight.dtype.numpy()), "gemm_alpha")
-            product = edit.insert(node, "Mul", [product, factor], f"{node.outputs[0].name}_times_alpha")[0]
+            product = edit.insert(node, "Mul", [product, factor])[0]
         edit.replace(node, add_bias(node, product, weight, edit))
 
 
@@ -127,17 +125,16 @@ class BlockLookup(BlockUse):
     def rewrite(self, blocks: StoredBlocks, edit: Edit) -> None:
         node, form, home = self.use.node, blocks.form, blocks.weight.home
         indices = node.inputs[1]
-        name = node.outputs[0].name or node.op_type
         attributes = {"gather_axis": 0, "quantize_axis": 1, "bits": form.bits, "block_size": form.size}
         inputs = [blocks.table, indices, *blocks.scale_inputs]
-        rows = edit.insert(node, "GatherBlockQuantized", inputs, f"{name}_rows", attributes, domain=DOMAIN)[0]
+        rows = edit.insert(node, "GatherBlockQuantized", inputs, attributes, domain=DOMAIN)[0]
         if self.matrix.inputs % form.size:
             # The last block of a row was filled up: cut off what it was filled with.
             start, stop, axis = (
                 edit.small_constant(home, np.array([value], np.int64), f"{blocks.weight.name}_{what}")
                 for value, what in ((0, "start"), (self.matrix.inputs, "length"), (-1, "axis"))
             )
-            rows = edit.insert(node, "Slice", [rows, start, stop, axis], f"{name}_cut")[0]
+            rows = edit.insert(node, "Slice", [rows, start, stop, axis])[0]
         edit.replace(node, rows)
 
 
@@ -163,5 +160,4 @@ def _multiply(node: ir.Node, activation: ir.Value, blocks: StoredBlocks, edit: E
         "accuracy_level": INT8_ACTIVATIONS,
     }  # fmt: skip
     inputs = [activation, blocks.factor, *blocks.scale_inputs]
-    name = f"{node.outputs[0].name or node.op_type}_product"
-    return edit.insert(node, "MatMulNBits", inputs, name, attributes, domain=DOMAIN)[0]
+    return edit.insert(node, "MatMulNBits", inputs, attributes, domain=DOMAIN)[0]

@@ -153,7 +153,7 @@ def _put(plan: BlockPlan, edit: Edit) -> StoredBlocks:
     factor = integers if is_factor else None
     if is_table and is_factor:
         target = edit.small_constant(weight.home, np.array(shape, np.int64), f"{weight.name}_blocks_shape")
-        factor = edit.append_to_start(weight.home, "Reshape", [integers, target], f"{weight.name}_blocks")
+        factor = edit.append_to_start(weight.home, "Reshape", [integers, target])
     scales = plan.blocks.scales.astype(weight.dtype.numpy())
     zero_points = packed_zero_points(plan.blocks, form)
     return StoredBlocks(

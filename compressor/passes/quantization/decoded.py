@@ -25,14 +25,13 @@ class DecodedWeight(Role):
         old = weight.weight
         if not old.value.uses():
             return
-        name = f"{old.name}_decoded"
-        values = edit.append_to_start(old.home, "Cast", [weight.integers], f"{name}_cast", FLOAT.value)
+        values = edit.append_to_start(old.home, "Cast", [weight.integers], FLOAT.value)
         if weight.zero_point:
-            values = edit.append_to_start(old.home, "Sub", [values, weight.shift_value(edit)], f"{name}_shifted")
+            values = edit.append_to_start(old.home, "Sub", [values, weight.shift_value(edit)])
         scale = weight.scale_value(weight.scales, edit)
-        values = edit.append_to_start(old.home, "Mul", [values, scale], name)
+        values = edit.append_to_start(old.home, "Mul", [values, scale])
         if old.tensor.dtype != FLOAT:
-            values = edit.append_to_start(old.home, "Cast", [values], f"{name}_own_type", old.tensor.dtype.value)
+            values = edit.append_to_start(old.home, "Cast", [values], old.tensor.dtype.value)
         old.value.replace_all_uses_with(values)
 
 

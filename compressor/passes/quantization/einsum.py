@@ -61,7 +61,7 @@ class IntegerEinsum(Role):
 
         def reshaped(value: ir.Value, sizes: tuple[int, ...]) -> ir.Value:
             target = edit.small_constant(home, np.array(sizes, np.int64), f"{value.name}_shape")
-            return edit.insert_once(node, "Reshape", [value, target], f"{value.name}_joined")
+            return edit.insert_once(node, "Reshape", [value, target])
 
         if len(form.summed) > 1:
             assert form.kept is not None
@@ -71,7 +71,7 @@ class IntegerEinsum(Role):
         if len(form.summed) + len(form.added) > 2:
             integers = reshaped(integers, (outer, inner) if form.is_turned else (inner, outer))
         if form.is_turned:
-            integers = edit.insert_once(node, "Transpose", [integers], f"{seen.name}_turned", {"perm": (1, 0)})
+            integers = edit.insert_once(node, "Transpose", [integers], {"perm": (1, 0)})
         product = multiply(node, 1, weight, integers, activation, self._scale(weight, edit), edit)
         if len(form.added) > 1:
             assert form.kept is not None

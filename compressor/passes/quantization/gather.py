@@ -23,16 +23,16 @@ class IntegerGather(Role):
         node, axis = self.use.node, gather_axis(self.use)
         table, indices = node.inputs
         assert table is not None
-        name, attributes = node.outputs[0].name or "Gather", {"axis": axis}
-        rows = edit.insert(node, "Gather", [weight.rearranged(table, edit), indices], f"{name}_int8", attributes)[0]
+        attributes = {"axis": axis}
+        rows = edit.insert(node, "Gather", [weight.rearranged(table, edit), indices], attributes)[0]
         scales = self.use.view.spread(weight.scales)
         if scales.shape[axis] == 1:
             scale = weight.scale_value(drop_outer_ones(scales), edit)
         else:
             # The same Gather over scales of the table's rank: what comes out broadcasts over the rows looked up.
             scale = weight.scale_value(scales, edit)
-            scale = edit.insert(node, "Gather", [scale, indices], f"{name}_scale", attributes)[0]
-        edit.replace(node, weight.decoded(rows, node, scale, name, edit))
+            scale = edit.insert(node, "Gather", [scale, indices], attributes)[0]
+        edit.replace(node, weight.decoded(rows, node, scale, edit))
 
 
 def match_gather(use: Use) -> Role | None:

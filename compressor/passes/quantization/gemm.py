@@ -44,11 +44,11 @@ class IntegerGemm(Role):
         assert other is not None
         activation = edit.quantize_activation(other, weight.weight.dtype, node)
         if is_turned(node, 1 - index):
-            turned = edit.insert_once(node, "Transpose", [activation.integers], f"{other.name}_turned", _TURN)
+            turned = edit.insert_once(node, "Transpose", [activation.integers], _TURN)
             activation = Activation(turned, activation.scale, activation.zero_point)
         integers = weight.rearranged(seen, edit)
         if is_turned(node, index):
-            integers = edit.insert_once(node, "Transpose", [integers], f"{seen.name}_int8_turned", _TURN)
+            integers = edit.insert_once(node, "Transpose", [integers], _TURN)
         view = oriented(self.use.view, transposed=is_turned(node, index))
         scales = drop_outer_ones(view.spread(weight.scales)) * np.float32(factor_of(node, "alpha"))
         product = multiply(node, index, weight, integers, activation, weight.scale_value(scales, edit), edit)
@@ -78,12 +78,11 @@ def add_bias(node: ir.Node, product: ir.Value, weight: FloatWeight, edit: Edit) 
     beta = factor_of(node, "beta")
     if bias is None or beta == 0:
         return product
-    name = node.outputs[0].name or node.op_type
     if beta != 1:
         value = np.array(beta, weight.dtype.numpy())
         factor = edit.small_constant(weight.home, value, "gemm_beta")
-        bias = edit.insert_once(node, "Mul", [bias, factor], f"{bias.name}_times_beta")
-    return edit.insert(node, "Add", [product, bias], f"{name}_biased")[0]
+        bias = edit.insert_once(node, "Mul", [bias, factor])
+    return edit.insert(node, "Add", [product, bias])[0]
 
 
 def is_turned(node: ir.Node, index: int) -> bool:

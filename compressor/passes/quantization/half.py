@@ -56,7 +56,7 @@ class HalfPlan(WeightPlan):
         halves = edit.constant(weight.home, tensor)
 
         def turn_back() -> None:
-            floats = edit.append_to_start(weight.home, "Cast", [halves], f"{weight.name}_float", FLOAT.value)
+            floats = edit.append_to_start(weight.home, "Cast", [halves], FLOAT.value)
             weight.value.replace_all_uses_with(floats)
 
         return [Rewriting(weight.uses[0].node, "stored_as_fp16", True, turn_back)]

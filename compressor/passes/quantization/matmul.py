@@ -100,13 +100,12 @@ def multiply(
 
     The operators are those, in the order, that ONNX Runtime joins into one when it loads the model.
     """
-    name = node.outputs[0].name or node.op_type
     operands = [(activation.integers, activation.zero_point), (integers, weight.zero_point_value(edit))]
     (a, a_zero), (b, b_zero) = operands if index == 1 else operands[::-1]
-    sums = edit.insert(node, "MatMulInteger", [a, b, a_zero, b_zero], f"{name}_int32")[0]
-    floats = edit.insert(node, "Cast", [sums], f"{name}_float", {"to": FLOAT.value})[0]
-    both = edit.insert(node, "Mul", [activation.scale, scale], f"{name}_scale")[0]
-    return weight.in_own_type(edit.insert(node, "Mul", [floats, both], f"{name}_scaled")[0], node, name, edit)
+    sums = edit.insert(node, "MatMulInteger", [a, b, a_zero, b_zero])[0]
+    floats = edit.insert(node, "Cast", [sums], {"to": FLOAT.value})[0]
+    both = edit.insert(node, "Mul", [activation.scale, scale])[0]
+    return weight.in_own_type(edit.insert(node, "Mul", [floats, both])[0], node, edit)
 
 
 def _without_features(x: ir.Value, weight: IntegerWeight, edit: Edit, node: ir.Node) -> ir.Value:
@@ -118,16 +117,16 @@ def _without_features(x: ir.Value, weight: IntegerWeight, edit: Edit, node: ir.N
     kept = np.ones(old.shape[0], old.tensor.dtype.numpy())
     kept[list(weight.float_rows)] = 0
     mask = edit.small_constant(old.home, kept, f"{old.name}_integer_rows")
-    return edit.insert_once(node, "Mul", [x, mask], f"{x.name}_without_outliers")
+    return edit.insert_once(node, "Mul", [x, mask])
 
 
 def _add_rows(product: ir.Value, x: ir.Value, weight: IntegerWeight, edit: Edit, node: ir.Node) -> ir.Value:
-    old, name = weight.weight, node.outputs[0].name or node.op_type
+    old = weight.weight
     which = edit.small_constant(old.home, np.array(weight.float_rows, np.int64), f"{old.name}_outlier_rows")
     rows = edit.small_constant(old.home, read_rows(old.tensor, weight.float_rows), f"{old.name}_outliers")
-    features = edit.insert_once(node, "Gather", [x, which], f"{x.name}_outliers", {"axis": -1})
-    added = edit.insert(node, "MatMul", [features, rows], f"{name}_outliers")[0]
-    return edit.insert(node, "Add", [product, added], f"{name}_whole")[0]
+    features = edit.insert_once(node, "Gather", [x, which], {"axis": -1})
+    added = edit.insert(node, "MatMul", [features, rows])[0]
+    return edit.insert(node, "Add", [product, added])[0]
 
 
 def oriented(view: View, *, transposed: bool) -> View:

@@ -65,13 +65,12 @@ class IntegerLstm(Role):
         for index in (INPUT_WEIGHT, RECURRENCE_WEIGHT):
             seen, stored = inputs[index], edit.stored[node, index]
             assert seen is not None
-            turned = edit.insert_once(node, "Transpose", [stored.rearranged(seen, edit)], f"{seen.name}_turned", _SWAP)
+            turned = edit.insert_once(node, "Transpose", [stored.rearranged(seen, edit)], _SWAP)
             inputs[index] = turned
             given += _scale_and_zero_points(stored, edit)
         attributes = {name: attribute.value for name, attribute in node.attributes.items() if name in _ATTRIBUTES}
-        name = next((output.name for output in node.outputs if output.name), node.op_type)
         values = edit.insert(
-            node, "DynamicQuantizeLSTM", [*inputs, *given], name, attributes, len(node.outputs), "com.microsoft"
+            node, "DynamicQuantizeLSTM", [*inputs, *given], attributes, len(node.outputs), "com.microsoft"
         )
         edit.replace(node, *values)
 

@@ -50,7 +50,7 @@ class IntegerWeight:
             given = node.attributes.get("perm")
             attributes = {} if given is None else {"perm": given.as_ints()}
             inputs = [integers, *node.inputs[1:]]
-            integers = edit.insert_once(node, node.op_type, inputs, f"{node.outputs[0].name}_int8", attributes)
+            integers = edit.insert_once(node, node.op_type, inputs, attributes)
         return integers
 
     def zero_point_value(self, edit: Edit) -> ir.Value | None:
@@ -67,18 +67,18 @@ class IntegerWeight:
         """Scales as an operator's input."""
         return edit.small_constant(self.weight.home, scales, f"{self.weight.name}_scale")
 
-    def decoded(self, integers: ir.Value, before: ir.Node, scale: ir.Value, name: str, edit: Edit) -> ir.Value:
+    def decoded(self, integers: ir.Value, before: ir.Node, scale: ir.Value, edit: Edit) -> ir.Value:
         """Turn rearranged or looked-up integers into floats of the type that the weight is used in."""
-        values = edit.insert(before, "Cast", [integers], f"{name}_cast", {"to": FLOAT.value})[0]
+        values = edit.insert(before, "Cast", [integers], {"to": FLOAT.value})[0]
         if self.zero_point:
-            values = edit.insert(before, "Sub", [values, self.shift_value(edit)], f"{name}_shifted")[0]
-        values = edit.insert(before, "Mul", [values, scale], f"{name}_scaled")[0]
-        return self.in_own_type(values, before, name, edit)
+            values = edit.insert(before, "Sub", [values, self.shift_value(edit)])[0]
+        values = edit.insert(before, "Mul", [values, scale])[0]
+        return self.in_own_type(values, before, edit)
 
-    def in_own_type(self, value: ir.Value, before: ir.Node, name: str, edit: Edit) -> ir.Value:
+    def in_own_type(self, value: ir.Value, before: ir.Node, edit: Edit) -> ir.Value:
         """Turn float32 into the type that the weight is used in."""
         own = self.weight.dtype
-        return value if own == FLOAT else edit.insert(before, "Cast", [value], f"{name}_own_type", {"to": own.value})[0]
+        return value if own == FLOAT else edit.insert(before, "Cast", [value], {"to": own.value})[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

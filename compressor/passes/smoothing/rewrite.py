@@ -40,7 +40,7 @@ def apply_scalings(model: ir.Model, scalings: Sequence[Scaling], normalizations:
                 absorbed += 1
                 continue
             factor = edit.small_constant(model.graph, inverse, f"{activation.name}_factors")
-            smoothed = edit.insert(own[0], "Mul", [activation, factor], f"{activation.name}_smoothed")[0]
+            smoothed = edit.insert(own[0], "Mul", [activation, factor])[0]
             smoothed.shape, smoothed.type = activation.shape, activation.type
             for node in own:
                 node.replace_input_with(0, smoothed)
