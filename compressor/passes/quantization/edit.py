@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FLOAT = ir.DataType.FLOAT
 
+_BETWEEN = "inner"
+"""What values between operators that stand for one are named, with a number."""
+
 Attributes = Mapping[str, int | float | str | Sequence[int] | Sequence[float] | Sequence[str]]
 
 
@@ -62,12 +65,12 @@ class Edit:
     ) -> Sequence[ir.Value]:
         """Add an operator before a node.
 
-        It is named by its type and a number: names that spell out the layer, each written three times, make up a tenth
-        of a small model. Where it stands shows from the names around it, which stay.
+        It is named by its type and a number, and so is what it gives: names that spell out the layer, each written
+        three times, made up a tenth of a small model. Where it stands shows from the names around it, which stay.
         """
         node = ir.node(op_type, inputs, attributes or {}, domain=domain, num_outputs=outputs, name=self.name(op_type))
         for value in node.outputs:
-            value.name = self.name(f"{op_type}_out")
+            value.name = self.name(_BETWEEN)
         assert before.graph is not None
         before.graph.insert_before(before, node)
         if domain:
@@ -134,7 +137,7 @@ class Edit:
         """Compute something from constants of `home`, or from what was computed there so, before anything else."""
         attributes = {} if to is None else {"to": to}
         node = ir.node(op_type, inputs, attributes, name=self.name(op_type))
-        node.outputs[0].name = self.name(f"{op_type}_out")
+        node.outputs[0].name = self.name(_BETWEEN)
         return self._put_at_start(home, node)
 
     def _put_at_start(self, home: ir.Graph | ir.Function, node: ir.Node) -> ir.Value:
