@@ -18,9 +18,10 @@ from compressor.evaluation.judge import Judge, Verdict, appoint_judge
 from compressor.evaluation.saturation import explain_saturation
 from compressor.evaluation.settings import Evaluation
 from compressor.model.carried import carried
+from compressor.model.layers import layers_of
 from compressor.model.load import load
 from compressor.model.size import size_on_disk
-from compressor.report import Fidelity, Host, Latency, OutputFidelity, Size, TaskScore
+from compressor.report import Fidelity, Host, Latency, Layer, OutputFidelity, Size, TaskScore
 
 DEFAULT_ATOL = 1e-3
 """Above the float32 rounding that fused graphs show on outputs of ordinary size, below what int8 does to them."""
@@ -57,6 +58,7 @@ class Comparison:
         original_path, candidate_path: the files.
         original, candidate: where their bytes are; the totals are those of the files as they are.
         atol: largest absolute difference that passes; None where limits are given in its place.
+        original_layers, candidate_layers: where their weights are, by the hierarchy of the names.
         checks: in the order they were made; later ones are missing where an earlier one makes them meaningless.
         samples: what both were run on; empty where nothing could be run.
         fidelity: how near the candidate's outputs are; None where they cannot be compared.
@@ -71,6 +73,8 @@ class Comparison:
     candidate_path: Path
     original: Size
     candidate: Size
+    original_layers: Layer
+    candidate_layers: Layer
     atol: float | None
     checks: tuple[Check, ...]
     samples: str
@@ -141,6 +145,8 @@ def compare(
         candidate_path=candidate,
         original=sizes[0],
         candidate=sizes[1],
+        original_layers=layers_of(first),
+        candidate_layers=layers_of(second),
         atol=atol,
         checks=(*checks, *found.checks),
         samples=found.samples,

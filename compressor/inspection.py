@@ -12,20 +12,19 @@ import onnx_ir as ir
 
 from compressor.errors import CompressorError
 from compressor.model.carried import carried
+from compressor.model.consumers import consumers_of
 from compressor.model.equality import equal_groups
+from compressor.model.layers import layers_of
 from compressor.model.load import load
 from compressor.model.size import measure, size_on_disk, tensor_bytes
 from compressor.model.standins import DOMAIN as STANDIN_DOMAIN
 from compressor.model.tensors import Held, all_graphs, all_tensors
 from compressor.passes.contract import defect_in_words
 from compressor.recipe import Recipe
-from compressor.report import AxisFinding, Outcome, Size, Step
+from compressor.report import AxisFinding, Layer, Outcome, Size, Step
 
 LARGEST_KEPT = 20
 """Weights listed by name; the rest is in the sums."""
-
-_CARRIERS = frozenset({"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "DequantizeLinear"})
-"""Operators that hand a weight on; what consumes their output is what the weight is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,7 @@ class Inspection:
         consumer_bytes: bytes of weights by the operators that use them; each weight counts once.
         largest: the largest weights, at most 20.
         weights: how many weights there are.
+        layers: where the weights are, by the hierarchy of the names.
         duplicates: exact copies, the most wasteful group first.
         forecast: each pass of the default chain, run in memory on the result of the one before; nothing was written,
             and no output compared.
@@ -110,6 +110,7 @@ class Inspection:
     consumer_bytes: Mapping[str, int]
     largest: tuple[Weight, ...]
     weights: int
+    layers: Layer
     duplicates: tuple[DuplicateGroup, ...]
     forecast: tuple[Step, ...]
     axes: tuple[AxisFinding, ...]
@@ -148,6 +149,7 @@ def inspect(path: Path, *, run: bool = True) -> Inspection:
         consumer_bytes=dict(consumer_bytes.most_common()),
         largest=tuple(weights[:LARGEST_KEPT]),
         weights=len(weights),
+        layers=layers_of(model),
         duplicates=_duplicates(held),
         axes=axes,
         warnings=(*(facts.warnings if facts else ()), *unknown),
@@ -191,27 +193,8 @@ def _weight(held: Held) -> Weight:
 
 def _consumers(held: Held) -> tuple[str, ...]:
     """Name the operators that a tensor ends up in, sorted; a graph output counts as one."""
-    if held.value is not None:
-        waiting = [held.value]
-    elif held.node is not None and held.node.op_type == "Constant":
-        waiting = list(held.node.outputs)
-    else:
-        return (_operator(held.node),) if held.node is not None else ()
-    found: set[str] = set()
-    seen: set[int] = set()
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if value.is_graph_output():
-            found.add("graph output")
-        for node, position in value.uses():
-            if position == 0 and node.op_type in _CARRIERS and node.domain in ("", "ai.onnx"):
-                waiting.extend(node.outputs)
-            else:
-                found.add(_operator(node))
-    return tuple(sorted(found))
+    found = consumers_of(held)
+    return tuple(sorted({_operator(end) if isinstance(end, ir.Node) else "graph output" for end in found}))
 
 
 def _port(value: ir.Value) -> Port:

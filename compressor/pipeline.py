@@ -19,6 +19,7 @@ from compressor.evaluation.contract import Refusal
 from compressor.evaluation.host import describe_host
 from compressor.evaluation.settings import Evaluation
 from compressor.model.carried import carried
+from compressor.model.layers import layers_of
 from compressor.model.load import load
 from compressor.model.save import check_output, save
 from compressor.model.size import bytes_on_disk
@@ -238,6 +239,8 @@ def _run(model: ir.Model, source: Path, settings: _Settings) -> tuple[ir.Model, 
         attempts=attempts,
         samples=judge.samples.description if judge is not None else "",
         original_score=judge.original_score.summary if judge is not None and judge.original_score is not None else None,
+        original_layers=layers_of(model),
+        final_layers=layers_of(chain.model),
         seconds=time.perf_counter() - started,
     )
     return chain.model, report

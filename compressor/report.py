@@ -54,6 +54,28 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A part of a model by the hierarchy of its names, such as ``encoder.layer.0``, and what is inside it.
+
+    Attributes:
+        name: the last part of its path, such as ``0``; empty for the whole model.
+        weight_bytes: bytes of all weights in it by ONNX data type; a weight that several layers use counts once.
+        weights: how many there are.
+        parts: the layers inside it, the largest first; weights of its own are what they leave of its bytes.
+    """
+
+    name: str
+    weight_bytes: Mapping[str, int]
+    weights: int
+    parts: tuple[Layer, ...] = ()
+
+    @property
+    def all_weight_bytes(self) -> int:
+        """Bytes of all weights in it."""
+        return sum(self.weight_bytes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFidelity:
     """How near one output stays to the original's, over all samples.
 
@@ -369,6 +391,7 @@ class Report:
         attempts: what a search tried, in order; empty where none was asked for.
         samples: what the models were run on; empty where nothing was.
         original_score: how well the source does its task; None without labels.
+        original_layers, final_layers: where the weights are in the source, and after the last step, by layer.
         seconds: wall time of the whole run.
     """
 
@@ -383,6 +406,8 @@ class Report:
     attempts: tuple[Attempt, ...] = ()
     samples: str = ""
     original_score: TaskScore | None = None
+    original_layers: Layer | None = None
+    final_layers: Layer | None = None
     seconds: float = 0.0
 
     @property

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from compressor.render import figures
 from compressor.render.scores import scores_in_words
-from compressor.report import Fidelity, Outcome, Report, Size, Skip, Step
+from compressor.report import Fidelity, Host, Outcome, Report, Size, Skip, Step
 
 TIMING_NOISE = 0.05
 """A file timed in turns with itself came out 3 % apart; a speed-up nearer to 1 than this says nothing."""
+
+COSINE_THAT_TELLS = 0.9999
+"""Above it, four nines look like nothing: float rounding is better told by the relative error."""
 
 _VARIABLE = re.compile(r"('[^']*'|\d[\d,.]*(?:e[+-]?\d+)?(?<![,.]))")
 """What may differ between two spellings of one reason: a quoted name or a number."""
@@ -88,6 +91,16 @@ def drift_of(fidelity: Fidelity | None) -> list[str]:
     return lines or ["not bit-identical"]
 
 
+def drift_in_short(fidelity: Fidelity | None) -> str:
+    """Say in one measure how far outputs moved: the cosine where it is low enough to tell, else the error."""
+    measures = drift_of(fidelity)
+    if len(measures) == 1 or fidelity is None:
+        return measures[0]
+    cosine = fidelity.worst_cosine
+    tells = cosine is not None and cosine < COSINE_THAT_TELLS
+    return next((measure for measure in measures if measure.startswith("cosine") is tells), measures[0])
+
+
 def time_of(step: Step) -> list[str]:
     """Say how long one run takes, and how many times as fast as the original that is, where both were timed."""
     if step.latency is None:
@@ -103,9 +116,13 @@ def timing_of(report: Report) -> str:
         return figures.NOT_MEASURED
     runs = figures.plural(min(taken.runs for taken in timed), "run")
     return figures.printable(
-        f"median of at least {runs} in turns with the original; {timed[0].shape}, "
-        f"{figures.threads(report.host.threads)}, {report.host.cpu}; int8 path: {report.host.int8_path}"
+        f"median of at least {runs} in turns with the original; {timed[0].shape}, {place_of(report.host)}"
     )
+
+
+def place_of(host: Host) -> str:
+    """Name what runs were timed on."""
+    return f"{figures.threads(host.threads)}, {host.cpu}; int8 path: {host.int8_path}"
 
 
 def is_on_given_data(report: Report) -> bool:

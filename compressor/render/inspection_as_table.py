@@ -12,8 +12,9 @@ from rich.text import Text
 
 from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render import figures
-from compressor.render.as_table import left_alone
 from compressor.render.findings import counts_of, steps_with_sizes_before
+from compressor.render.layers_as_tree import layers_as_tree
+from compressor.render.left_alone import left_alone
 from compressor.render.terminal import unwrapped
 from compressor.report import AxisFinding
 
@@ -32,6 +33,7 @@ def inspection_as_table(inspection: Inspection, *, verbose: bool = False) -> Ren
         _section(
             "what the weights are for", _shares(inspection.consumer_bytes, inspection.size.all_weight_bytes, rows)
         ),
+        _section("which layers they are in", layers_as_tree(inspection.layers, verbose=verbose)),
         _section(f"largest of {figures.plural(inspection.weights, 'weight')}", _largest(inspection.largest, rows)),
         _section(
             figures.plural(sum(inspection.operators.values()), "node"), Text(_operators(inspection.operators, rows))

@@ -10,11 +10,11 @@ from compressor.report import Step, WeightNoise
 
 
 def quantization_lines(step: Step, *, verbose: bool) -> Iterator[str]:
-    """Yield a line for the weights and one for batches, where there is something to say; `verbose` lists the worst."""
+    """Yield what there is to say of weights and of batches; `verbose` lists the weights with the most noise."""
     found = step.quantization
     if found is not None:
         line = f"weights: {figures.size(found.quantized_bytes)} quantized, {figures.size(found.float_bytes)} stay float"
-        yield f"{line}{_worst(found.worst)}"
+        yield f"{line}{_worst(found.worst)}" if verbose else line
         if verbose:
             yield from (f"  {_described(noise)}" for noise in found.worst)
     if step.batching is not None:

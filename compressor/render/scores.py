@@ -24,6 +24,11 @@ def score_of(score: TaskScore | None) -> list[str]:
     return [spelled, *turned, figures.chance(score.p_value)]
 
 
+def score_in_short(score: TaskScore | None) -> str:
+    """Give the figure alone."""
+    return figures.NOT_MEASURED if score is None else _spell(score, score.value)
+
+
 def scores_in_words(original: TaskScore, score: TaskScore) -> str:
     """Say what became of the metric, and whether that is more than chance."""
     before, after = _spell(original, original.value), _spell(score, score.value)

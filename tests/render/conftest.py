@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from compressor.report import (
     Fidelity,
     Host,
     Latency,
+    Layer,
     Outcome,
     OutputFidelity,
     Report,
@@ -63,8 +65,33 @@ def latency(median_ms: float) -> Latency:
     return Latency(median_ms=median_ms, runs=40, shape="input_ids 4x16")
 
 
-def weighing(total_bytes: int) -> Size:
-    return Size(total_bytes=total_bytes, weight_bytes={"FLOAT": total_bytes - 1_000_000}, duplicate_bytes=0)
+def weighing(total_bytes: int, kind: str = "FLOAT") -> Size:
+    return Size(total_bytes=total_bytes, weight_bytes={kind: total_bytes - 1_000_000}, duplicate_bytes=0)
+
+
+def layer(name: str, own: dict[str, int] | None = None, *parts: Layer) -> Layer:
+    """A layer with weights of its own, one a type, and parts."""
+    found = Counter(own or {})
+    for part in parts:
+        found.update(part.weight_bytes)
+    return Layer(
+        name=name,
+        weight_bytes=dict(found.most_common()),
+        weights=len(own or {}) + sum(part.weights for part in parts),
+        parts=tuple(sorted(parts, key=lambda part: -part.all_weight_bytes)),
+    )
+
+
+def albert(layers: int, unit: int, kind: str) -> Layer:
+    """An encoder of so many layers, over embeddings that are half as large as one of them."""
+    encoder = [
+        layer(
+            str(at), {}, layer("attention", {kind: unit}), layer("ffn", {kind: 2 * unit}), layer("norm", {"FLOAT": 512})
+        )
+        for at in range(layers)
+    ]
+    embeddings = layer("embeddings", {}, layer("words", {kind: unit}), layer("norm", {"FLOAT": 1024}))
+    return layer("", {"INT64": 96}, layer("albert", {}, layer("layer", {}, *encoder), embeddings))
 
 
 @pytest.fixture
@@ -108,7 +135,7 @@ def report() -> Report:
             Step(
                 name="quantize",
                 outcome=Outcome.KEPT,
-                size=weighing(12_310_000),
+                size=weighing(12_310_000, "INT8"),
                 counts={"weights_quantized": 74, "matmul_in_int8": 73},
                 skipped=skipped,
                 fidelity=fidelity(DRIFTED),
@@ -119,6 +146,8 @@ def report() -> Report:
         ),
         host=HOST,
         warnings=("sizes other than 4x16 could not be run",),
+        original_layers=albert(12, 9_000_000, "FLOAT"),
+        final_layers=albert(1, 2_700_000, "INT8"),
         seconds=17.0,
     )
 
@@ -183,6 +212,8 @@ def comparison() -> Comparison:
         candidate_path=Path("models/albert[v2].compressed.onnx"),
         original=Size(total_bytes=358_548_619, weight_bytes={"FLOAT": 358_000_000}, duplicate_bytes=311_000_000),
         candidate=Size(total_bytes=12_310_000, weight_bytes={"INT8": 12_000_000}),
+        original_layers=albert(12, 9_000_000, "FLOAT"),
+        candidate_layers=albert(1, 2_700_000, "INT8"),
         atol=1e-3,
         checks=(
             Check(claim="input names and types match", holds=True, finding="input_ids INT64, attention_mask INT64"),
@@ -232,6 +263,7 @@ def inspection() -> Inspection:
             for name in names
         ),
         weights=77,
+        layers=albert(10, 800_000, "FLOAT"),
         duplicates=(
             DuplicateGroup(members=tuple(names), saved_bytes=21_233_664),
             DuplicateGroup(members=("Constant a", "Constant b"), saved_bytes=8),

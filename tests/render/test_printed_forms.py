@@ -51,7 +51,7 @@ def test_verbose_set_shows_every_pass_of_every_model(set_report: SetReport, prin
     text = printed(set_as_table(set_report, verbose=True))
     for report in set_report.reports:
         assert f"{report.source} -> {report.output}" in text
-    assert text.count("deduplicate: 77 initializers merged") == 2
+    assert text.count("deduplicate (0.41 s): 77 initializers merged") == 2
     assert text.endswith(printed(set_as_table(set_report)))
 
 
@@ -138,11 +138,26 @@ def test_a_long_path_can_be_copied(
         assert str(path) in printed(form)
 
 
-def test_a_long_list_of_reasons_is_cut_and_counted(report: Report, printed: Printed) -> None:
+def test_reasons_are_folded_to_a_count_and_unfolded_on_request(report: Report, printed: Printed) -> None:
     skips = tuple(Skip(candidate=f"n{i}", reason=f"reason {'x' * i}") for i in range(9))
     one = replace(report, steps=(replace(report.steps[0], skipped=skips),))
-    assert "and 3 more reasons (-v shows all)" in printed(report_as_table(one))
-    assert "more reasons" not in printed(report_as_table(one, verbose=True))
+    folded, unfolded = (printed(report_as_table(one, verbose=verbose)) for verbose in (False, True))
+    assert "left alone: 9 candidates; -v gives 9 reasons" in folded
+    assert "1 x reason" not in folded
+    assert unfolded.count("1 x reason") == 9
+    assert "-v gives" not in unfolded
+
+
+def test_a_reason_that_keeps_much_of_the_model_as_it_was_is_given_unasked(report: Report, printed: Printed) -> None:
+    total = report.steps[0].size.total_bytes
+    skips = tuple(
+        Skip(candidate=name, reason=f"is {name}", weight_bytes=weight)
+        for name, weight in (("heavy", total // 20), ("light", total // 20 - 1))
+    )
+    text = printed(report_as_table(replace(report, steps=(replace(report.steps[0], skipped=skips),))))
+    assert "1 x is heavy" in text
+    assert "is light" not in text
+    assert "-v gives 1 more reason" in text
 
 
 def test_names_with_markup_or_escapes_are_printed_as_they_are(report: Report, printed: Printed) -> None:

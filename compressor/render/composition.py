@@ -1,0 +1,58 @@
+"""Name every byte of a model by what it is: weights by width, graph, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from compressor.report import Size
+
+SMALLEST_SHARE = 0.0125
+"""Share of the largest model in a report below which a kind of bytes is not seen in a bar of 40 characters or fewer."""
+
+
+class Kind(Enum):
+    """What bytes are; the value is how a legend calls them."""
+
+    FLOAT = "float weights"
+    HALF = "float16 weights"
+    SMALL = "int8 weights"
+    OTHER = "other weights"
+    GRAPH = "graph"
+    METADATA = "metadata"
+
+
+_KIND_OF_TYPE = {
+    **dict.fromkeys(("FLOAT", "DOUBLE"), Kind.FLOAT),
+    **dict.fromkeys(("FLOAT16", "BFLOAT16"), Kind.HALF),
+    # Blocks of 4 bits are stored as UINT8, so that anything of 8 bits and fewer is one kind.
+    **dict.fromkeys(("INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1", "FLOAT8E8M0"), Kind.SMALL),
+    **dict.fromkeys(("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), Kind.SMALL),
+}
+
+
+def composition(size: Size) -> dict[Kind, int]:
+    """Sort the bytes of `size` into kinds, in the order that bars are drawn in."""
+    found = by_kind(size.weight_bytes)
+    # Negative where weights share bytes of the file: then there is no telling what the graph takes.
+    return found | {Kind.GRAPH: max(0, size.graph_bytes), Kind.METADATA: size.metadata_bytes}
+
+
+def by_kind(weight_bytes: Mapping[str, int]) -> dict[Kind, int]:
+    """Sort bytes of weights by ONNX data type into kinds."""
+    found = dict.fromkeys((Kind.FLOAT, Kind.HALF, Kind.SMALL, Kind.OTHER), 0)
+    for name, count in weight_bytes.items():
+        found[_KIND_OF_TYPE.get(name, Kind.OTHER)] += count
+    return found
+
+
+def seen_of(size: Size, whole: int) -> dict[Kind, int]:
+    """What is large enough to be seen of `size` in a bar that stands for `whole` bytes; its largest kind always is."""
+    parts = {kind: count for kind, count in composition(size).items() if count}
+    most = max(parts.values(), default=0)
+    return {kind: count for kind, count in parts.items() if count >= SMALLEST_SHARE * whole or count == most}
+
+
+def largest(sizes: Iterable[Size]) -> int:
+    """The bytes that a full bar stands for."""
+    return max((size.total_bytes for size in sizes), default=0)
