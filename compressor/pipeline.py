@@ -18,12 +18,16 @@ from compressor.errors import OptionError
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.host import describe_host
 from compressor.evaluation.settings import Evaluation
+from compressor.folder.copying import drafted, write_file
+from compressor.folder.naming import Naming
+from compressor.folder.ort_config import ort_config
+from compressor.folder.placement import place
 from compressor.model.carried import carried
 from compressor.model.layers import layers_of
 from compressor.model.load import load
 from compressor.model.save import check_output, save
 from compressor.model.size import bytes_on_disk
-from compressor.model.together import check_together, save_together
+from compressor.model.together import Storage, check_together, save_together
 from compressor.passes.contract import Pass
 from compressor.passes.quantize import QuantizeDynamic
 from compressor.recipe import Recipe
@@ -98,11 +102,14 @@ def compress_together(
     verify: bool = True,
     evaluation: Evaluation | None = None,
     progress: Progress | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    naming: Naming = Naming.KEEP,
+    storage: Storage = Storage.SHARED,
 ) -> SetReport:
     """Compress models that belong together (encoder, decoder, decoder with past) into one folder.
 
-    Each is compressed as by :func:`compress` and keeps its file name; weights that several of them hold are stored
-    once, in a data file that all point into. Each still loads on its own.
+    Each is compressed as by :func:`compress`; weights that several of them hold are stored once, in a data file that
+    all point into. Each still loads on its own.
 
     Args:
         paths: the ``.onnx`` files.
@@ -110,34 +117,48 @@ def compress_together(
         recipe, keep, force, verify, progress: as for :func:`compress`.
         budget: each model is held to its quality limits, the whole set to its size.
         search: as for :func:`compress`, for each model; it takes a limit on quality.
-        evaluation: as for :func:`compress`, but without data, which fits one model at a time.
+        evaluation: as for :func:`compress`, but data fits one model at a time.
+        folder: the export folder that the models are in, or in a folder of; its configuration, tokenizer and the like
+            are copied, and an ``ort_config.json`` is written beside them. None writes the models alone.
+        naming: what the results are called.
+        storage: where weights go.
 
     Raises:
         ModelError: one of the files is missing, malformed or unsafe; then nothing is written.
         OptionError: no file is given, or two have the same name, which some file systems find in other case too; or
-            data is given; or as for :func:`compress`.
+            data is given for several; or as for :func:`compress`.
         OutputError: a result cannot be written, or exists and `force` is not set.
     """
     limits = _checkable(budget, verify, search)
     settings = _settings(recipe, verify, evaluation, progress, replace(limits, max_size=None) if search else None)
-    if settings.evaluation.data is not None:
+    if settings.evaluation.data is not None and len(paths) > 1:
         raise OptionError("data fits one model at a time; compress the models one by one, or leave out --data")
-    targets = _targets([Path(path) for path in paths], Path(out))
-    sources = {target: load(path) for target, path in targets.items()}
-    check_together(sources, overwrite=force)
+    models, origin = [Path(path) for path in paths], Path(folder) if folder is not None else None
+    placement = place(models, Path(out), origin, naming, overwrite=force)
+    sources = {target: load(path) for target, path in placement.sources.items()}
     original_bytes = bytes_on_disk(sources.values())
-    results, reports = {}, []
-    for target, model in sources.items():
-        settings.tell(target.name)
-        results[target], report = _run(model, targets[target], settings)
-        broken = replace(limits, max_size=None).broken(_figures_of(report))
-        reports.append(replace(report, output=target, broken_limits=broken))
-    is_good = not any(report.broken_limits for report in reports)
-    too_large = partial(limits.too_large, original_bytes=original_bytes)
-    settings.tell("writing the results")
-    written = save_together(
-        results, overwrite=force, approve=lambda total_bytes: keep or (is_good and not too_large(total_bytes))
-    )
+    with placement.room():
+        check_together(sources, overwrite=force)
+        results, reports = {}, []
+        for target, model in sources.items():
+            settings.tell(target.name)
+            results[target], report = _run(model, placement.sources[target], settings)
+            broken = replace(limits, max_size=None).broken(_figures_of(report))
+            reports.append(replace(report, output=target, broken_limits=broken))
+        is_good = keep or not any(report.broken_limits for report in reports)
+        too_large = partial(limits.too_large, original_bytes=original_bytes)
+        settings.tell("writing the results")
+        with drafted(placement.copies, placement.out) as publish:
+            written = save_together(
+                results,
+                overwrite=force,
+                storage=storage,
+                approve=lambda total_bytes: is_good and (keep or not too_large(total_bytes)),
+            )
+            copied = publish() if written.files else ()
+        if written.files and placement.config is not None:
+            write_file(placement.config, ort_config(reports, results, settings.recipe, written))
+            copied = (*copied, placement.config)
     return SetReport(
         reports=tuple(reports if written.files else (replace(report, output=None) for report in reports)),
         files=written.files,
@@ -145,6 +166,8 @@ def compress_together(
         total_bytes=written.total_bytes,
         shared_bytes=written.shared_bytes,
         broken_limits=too_large(written.total_bytes),
+        sidecars=copied,
+        sidecars_refused=placement.refused,
     )
 
 
@@ -168,19 +191,6 @@ def _figures_of(report: Report) -> Figures:
         score=last.score if last else None,
         original_score=report.original_score,
     )
-
-
-def _targets(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each result goes, and where it comes from."""
-    if not paths:
-        raise OptionError("no model is given; name a folder with .onnx files, or the files")
-    by_name: dict[str, Path] = {}
-    for path in paths:
-        name = path.name.casefold()
-        if name in by_name:
-            raise OptionError(f"{by_name[name]} and {path} have the same name, which results keep; rename one")
-        by_name[name] = path
-    return {folder / path.name: path for path in paths}
 
 
 @dataclass(frozen=True, slots=True)

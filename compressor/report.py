@@ -444,6 +444,8 @@ class SetReport:
         shared_bytes: weight bytes that more than one model reads, counted once for each model after the first.
         broken_limits: a sentence for each limit of the user's budget that the set as a whole breaks; those that one
             model breaks are in its report.
+        sidecars: files written beside the models of an export folder, most of them copies: configuration, tokenizer.
+        sidecars_refused: files of that kind that were not copied, each with the reason.
     """
 
     reports: tuple[Report, ...]
@@ -452,6 +454,8 @@ class SetReport:
     total_bytes: int
     shared_bytes: int
     broken_limits: tuple[str, ...] = ()
+    sidecars: tuple[Path, ...] = ()
+    sidecars_refused: tuple[Skip, ...] = ()
 
     @property
     def ratio(self) -> float:

@@ -37,8 +37,8 @@ def test_a_folder_goes_to_a_folder_beside_it(pair: Path) -> None:
     result = run("compress", pair, "--no-verify")
     assert result.exit_code == ExitCode.DONE, result.stderr
     written = {path.name for path in pair.with_name("t5[v2].compressed").iterdir()}
-    assert {"decoder.onnx", "encoder.onnx"} < written
-    assert len(written) == 3, "the models and one data file; other files are not copied"
+    assert {"decoder.onnx", "encoder.onnx", "config.json", "ort_config.json"} < written
+    assert len(written) == 5, "and one data file"
     assert contents(pair) == before
     assert "2 models -> " in result.stdout
     assert "Weights of several models are stored once, in weights-" in " ".join(result.stdout.split())
@@ -67,7 +67,7 @@ def test_a_folder_with_one_model_is_a_set_of_one(pair: Path, tmp_path: Path) -> 
     result = run("compress", pair, "-o", tmp_path / "out", "--no-verify")
     assert result.exit_code == ExitCode.DONE, result.stderr
     assert "1 model -> " in result.stdout
-    assert "No weight is in more than one model." in " ".join(result.stdout.split())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"encoder.onnx", "config.json", "ort_config.json"}
 
 
 def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -107,6 +107,15 @@ def test_a_report_cannot_take_the_place_of_a_result(pair: Path, tmp_path: Path) 
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "named twice" in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "ort_config.json", "encoder_quantized.onnx"])
+def test_a_report_cannot_take_the_place_of_what_goes_along(pair: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    options = ("-o", tmp_path / "out", "--naming", "quantized", "--json", tmp_path / "out" / name)
+    result = run("compress", pair, *options)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "named twice" in result.stderr
 
 
 def test_a_rolled_back_pass_of_any_model_ends_with_1_and_names_the_model(

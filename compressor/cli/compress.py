@@ -31,6 +31,9 @@ from compressor.cli.options import (
     MinCosineOption,
     MinSpeedupOption,
     ModelsArgument,
+    ModelsOnlyOption,
+    NamingOption,
+    NoSharedDataOption,
     NoVerifyOption,
     OutputOption,
     PassesOption,
@@ -45,6 +48,7 @@ from compressor.cli.options import (
     VerboseOption,
 )
 from compressor.errors import OptionError
+from compressor.folder.naming import Naming
 from compressor.passes.quantization.options import Scheme
 from compressor.passes.target import Target
 
@@ -78,6 +82,9 @@ def compress_command(
     min_speedup: MinSpeedupOption = None,
     search: SearchOption = False,
     save_recipe: SaveRecipeOption = None,
+    naming: NamingOption = Naming.KEEP,
+    no_shared_data: NoSharedDataOption = False,
+    models_only: ModelsOnlyOption = False,
     keep: KeepOption = False,
     force: ForceOption = False,
     no_verify: NoVerifyOption = False,
@@ -88,6 +95,7 @@ def compress_command(
     """Shrink a model, or models that belong together, pass by pass, measuring after each."""
     with errors_as_exit_codes():
         from compressor.budget import Budget
+        from compressor.model.together import Storage
         from compressor.pipeline import compress, compress_together
         from compressor.recipe import MARK as RECIPE_MARK
         from compressor.recipe import Recipe
@@ -108,7 +116,7 @@ def compress_command(
             data=data, text_column=text_column, tokenizer=tokenizer, labels=labels, task=task, samples=samples,
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
-        selected = select(models, output)
+        selected = select(models, output, naming)
         recipe_file = _place_of_recipe(save_recipe, selected, search)
         refuse_clashes(selected.written, json, markdown, recipe_file)
         with (
@@ -124,6 +132,8 @@ def compress_command(
                     together = compress_together(
                         selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
                         evaluation=evaluation, progress=tell, search=search,
+                        folder=None if models_only else selected.folder, naming=naming,
+                        storage=Storage.INSIDE if no_shared_data or naming is Naming.QUANTIZED else Storage.SHARED,
                     )  # fmt: skip
                     forms = forms_of_set(together, verbose=verbose)
                 else:

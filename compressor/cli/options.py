@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from compressor.folder.naming import Naming
 from compressor.passes.quantization.options import Scheme
 from compressor.passes.target import Target
 
@@ -87,6 +88,19 @@ ExcludeOption = Annotated[
         metavar="GLOB",
         help="Leave weights in float by name, or by that of an operator using them or its module; may be repeated.",
     ),
+]
+NamingOption = Annotated[
+    Naming,
+    typer.Option(
+        help="'quantized' names results NAME_quantized.onnx, as transformers.js looks for them, weights inside."
+    ),
+]
+NoSharedDataOption = Annotated[
+    bool, typer.Option("--no-shared-data", help="Of several models, keep each one's weights inside its own file.")
+]
+ModelsOnlyOption = Annotated[
+    bool,
+    typer.Option("--models-only", help="Of a folder, do not copy configuration, tokenizer and the like to the result."),
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[

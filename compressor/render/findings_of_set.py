@@ -52,20 +52,27 @@ def timing_of_set(found: SetReport) -> str:
 
 
 def warnings_of_set(found: SetReport) -> list[str]:
-    """Name the model in front of each warning, unless all models give it."""
+    """Name the model in front of each warning, unless all models give it; then files that were not copied."""
     common = set.intersection(*(set(report.warnings) for report in found.reports))
     own = [f"{r.source.name}: {text}" for r in found.reports for text in r.warnings if text not in common]
-    return [*(text for text in found.reports[0].warnings if text in common), *own]
+    refused = [f"{skip.candidate} was not copied: it {skip.reason}" for skip in found.sidecars_refused]
+    return [*(text for text in found.reports[0].warnings if text in common), *own, *refused]
 
 
 def closing_of_set(found: SetReport) -> str:
     """Say in one paragraph what the run brought, what of it sharing did, and what stands behind the figures."""
-    return " ".join(
-        (f"All files together: {gain(found.original_bytes, found.total_bytes)}", _sharing(found), _basis(found))
-    )
+    gained = f"All {'models' if found.sidecars else 'files'} together: {gain(found.original_bytes, found.total_bytes)}"
+    return " ".join(filter(None, (gained, _sharing(found), _beside(found), _basis(found))))
+
+
+def _beside(found: SetReport) -> str:
+    """Name what was written beside the models."""
+    return f"Beside them: {', '.join(path.name for path in found.sidecars)}." if found.sidecars else ""
 
 
 def _sharing(found: SetReport) -> str:
+    if found.files and found.files[-1] in {report.output for report in found.reports}:
+        return "" if len(found.reports) == 1 else "Each model holds its own weights."
     if not found.shared_bytes:
         return "No weight is in more than one model."
     saved = figures.size(found.shared_bytes)

@@ -66,9 +66,10 @@ def test_unverified_set_claims_nothing(unverified_report: Report, set_report: Se
 
 
 def test_set_that_shares_nothing_says_so(set_report: SetReport, printed: Printed) -> None:
-    alone = replace(set_report, files=set_report.files[:2], shared_bytes=0)
-    text = words(printed(set_as_table(alone)))
+    text = words(printed(set_as_table(replace(set_report, shared_bytes=0))))
     assert "No weight is in more than one model." in text
+    inside = replace(set_report, files=set_report.files[:2], shared_bytes=0)
+    assert "Each model holds its own weights." in words(printed(set_as_table(inside)))
     assert "stored once" not in text
 
 

@@ -1,0 +1,207 @@
+"""Compressing an export folder: the result holds what readers need beside the models, the source stays as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from compressor.cli import ExitCode
+from compressor.folder import copying
+from compressor.folder.ort_config import NAME
+from compressor.model import together
+from tests.conftest import FIXTURES
+from tests.model.test_save import posix_only
+from tests.test_cli import run
+from tests.test_together import answers, write_pair
+
+KEPT = {"config.json": '{"model_type": "t5"}', "tokenizer.json": "{}", "generation_config.json": "{}"}
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    write_pair(folder)
+    for name, text in KEPT.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def compressed(folder: Path, *options: str) -> Path:
+    out = folder.parent / "out"
+    result = run("compress", folder, "-o", out, "--no-verify", "--quiet", *options)
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    return out
+
+
+def test_what_goes_along_is_copied_and_reported(export: Path) -> None:
+    before = contents(export)
+    result = run("compress", export, "-o", export.parent / "out", "--no-verify", "--json", "-")
+    found = json.loads(result.stdout)
+    after = contents(export.parent / "out")
+    assert {name: after[name].decode() for name in KEPT} == KEPT
+    assert [Path(path).name for path in found["sidecars"]] == [*sorted(KEPT), NAME]
+    assert found["sidecars_refused"] == []
+    assert contents(export) == before
+
+
+def test_models_only_leaves_everything_else(export: Path) -> None:
+    assert all(name.endswith((".onnx", ".data")) for name in contents(compressed(export, "--models-only")))
+
+
+def test_the_file_for_optimum_holds_facts_of_these_models(export: Path) -> None:
+    facts = json.loads(contents(compressed(export))[NAME])
+    assert facts["opset"] == 17
+    assert facts["use_external_data_format"] is True
+    assert facts["optimization"] == {}
+    assert facts["quantization"]["operators_to_quantize"] == ["Gather", "MatMul"]
+    assert facts["quantization"]["weights_dtype"] == "QInt8"
+    assert facts["quantization"]["is_static"] is False
+    assert facts["compressor_recipe"].startswith("[[pass]]")
+
+
+@pytest.mark.parametrize("options", [("--passes", "deduplicate"), ("--scheme", "weight-only")], ids=" ".join)
+def test_the_file_for_optimum_says_nothing_of_a_scheme_it_has_no_words_for(
+    export: Path, options: tuple[str, ...]
+) -> None:
+    assert json.loads(contents(compressed(export, *options))[NAME])["quantization"] == {}
+
+
+def test_quantized_names_have_their_weights_inside(export: Path) -> None:
+    out = compressed(export, "--naming", "quantized")
+    models = {"encoder_quantized.onnx", "decoder_quantized.onnx"}
+    assert contents(out).keys() == {*models, *KEPT, NAME}
+    assert json.loads((out / NAME).read_text())["use_external_data_format"] is False
+    plain = compressed(export, "--force")
+    for name in ("encoder", "decoder"):
+        assert (answers(out / f"{name}_quantized.onnx") == answers(plain / f"{name}.onnx")).all()
+
+
+def test_weights_stay_inside_on_request(export: Path) -> None:
+    out = compressed(export, "--no-shared-data")
+    assert contents(out).keys() == {"encoder.onnx", "decoder.onnx", *KEPT, NAME}
+
+
+def test_models_in_a_folder_called_onnx_stay_in_one(export: Path) -> None:
+    (export / "onnx").mkdir()
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (export / name).rename(export / "onnx" / name)
+    out = compressed(export, "--naming", "quantized")
+    assert contents(out).keys() == {"onnx/encoder_quantized.onnx", "onnx/decoder_quantized.onnx", *KEPT, NAME}
+
+
+def test_results_can_go_beside_their_sources_and_nothing_else_changes(export: Path) -> None:
+    before = contents(export)
+    result = run("compress", export, "-o", export, "--no-verify", "--naming", "quantized")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    after = contents(export)
+    assert after.keys() - before.keys() == {"encoder_quantized.onnx", "decoder_quantized.onnx"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_file_of_another_content_is_replaced_only_by_force(export: Path) -> None:
+    out = export.parent / "out"
+    out.mkdir()
+    (out / "config.json").write_text("mine")
+    refused = run("compress", export, "-o", out, "--no-verify")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert "config.json: exists and is another file" in refused.stderr
+    assert contents(out) == {"config.json": b"mine"}
+    assert contents(compressed(export, "--force"))["config.json"].decode() == KEPT["config.json"]
+
+
+def test_the_config_of_another_program_is_replaced_only_by_force(export: Path) -> None:
+    out = export.parent / "out"
+    out.mkdir()
+    (out / NAME).write_text('{"optimum_version": "1.14.1"}')
+    refused = run("compress", export, "-o", out, "--no-verify")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert f"{NAME}: exists and is another file" in refused.stderr
+
+
+def test_a_second_run_by_force_gives_the_same_files(export: Path) -> None:
+    first = contents(compressed(export))
+    assert contents(compressed(export, "--force")) == first
+
+
+@pytest.mark.parametrize("options", [(), ("--naming", "quantized")])
+def test_where_nothing_is_written_nothing_is_copied(export: Path, options: tuple[str, ...]) -> None:
+    result = run("compress", export, "-o", export.parent / "out", "--no-verify", "--max-size", "1kB", *options)
+    assert result.exit_code == ExitCode.BROKEN
+    assert not (export.parent / "out").exists()
+
+
+@pytest.mark.parametrize("stage", ["copy", "models"])
+def test_a_full_disk_leaves_nothing(export: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if stage == "copy":
+        monkeypatch.setattr(copying, "finish_file", full)
+    else:
+        monkeypatch.setattr(together, "finish_file", full)
+    (export / "onnx").mkdir()
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (export / name).rename(export / "onnx" / name)
+    result = run("compress", export, "-o", export.parent / "out", "--no-verify")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "No space left on device" in result.stderr
+    assert [path.name for path in export.parent.iterdir()] == ["export"]
+
+
+@posix_only
+def test_a_link_out_of_the_folder_is_a_warning(export: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (export / "vocab.txt").symlink_to(tmp_path / "secret")
+    result = run("compress", export, "-o", tmp_path / "out", "--no-verify")
+    assert result.exit_code == ExitCode.DONE
+    assert "vocab.txt was not copied: it is a link that leads out of the folder" in " ".join(result.stdout.split())
+    assert "vocab.txt" not in contents(tmp_path / "out")
+
+
+def test_a_link_in_the_result_is_replaced_not_written_through(export: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (out / "config.json").symlink_to(tmp_path / "precious")
+    compressed(export, "--force")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (out / "config.json").read_text() == KEPT["config.json"]
+
+
+def test_two_results_of_one_name_are_refused(export: Path) -> None:
+    shutil.copy(export / "encoder.onnx", export / "encoder_quantized.onnx")
+    result = run("compress", export, "--no-verify", "--naming", "quantized")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "have the same name" in result.stderr
+
+
+def test_naming_and_an_output_file_contradict_each_other(export: Path) -> None:
+    named = run("compress", export / "encoder.onnx", "-o", export / "x.onnx", "--naming", "quantized")
+    assert named.exit_code == ExitCode.BAD_INPUT
+    assert "--output and --naming both name the result" in named.stderr
+    alone = run("compress", export / "encoder.onnx", "--naming", "quantized", "--no-verify")
+    assert alone.exit_code == ExitCode.DONE, alone.stderr
+    assert (export / "encoder_quantized.onnx").exists()
+
+
+def test_one_model_of_a_folder_is_judged_on_data(tmp_path: Path) -> None:
+    folder = FIXTURES / "albert-banking77"
+    options = ("--data", folder / "questions.csv", "--labels", "category", "--samples", "32", "--passes", "deduplicate")
+    result = run("compress", folder, "-o", tmp_path / "out", *options, "--json", "-")
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    (report,) = json.loads(result.stdout)["reports"]
+    assert report["original_score"]["samples"] == 32
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "config.json",
+        "model.onnx",
+        "ort_config.json",
+        "tokenizer.json",
+    }
