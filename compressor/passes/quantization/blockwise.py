@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from compressor.model.weights import ComputedWeight
-from compressor.passes.quantization.block_uses import BlockUse, StoredBlocks, match_block_use
+from compressor.passes.quantization.block_uses import BlockUse, StoredBlocks, match_block_use, scale_type
 from compressor.passes.quantization.blocks import (
     BlockFormat,
     Blocks,
@@ -40,6 +40,11 @@ class BlockDraft:
     uses: tuple[BlockUse, ...]
     matrix: Matrix
     form: BlockFormat
+
+    @property
+    def scale_type(self) -> ir.DataType:
+        """Type of its scales."""
+        return scale_type(self.weight.dtype, self.uses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +103,7 @@ def plan_blocks(draft: BlockDraft) -> BlockPlan | str:
         tried = replace(draft, form=form)
         if _saved_bytes(tried) <= 0:
             break
-        blocks = measure_blocks(draft.weight.tensor, draft.matrix, form, draft.weight.dtype)
+        blocks = measure_blocks(draft.weight.tensor, draft.matrix, form, draft.scale_type)
         if isinstance(blocks, str):
             return blocks
         if not blocks.ruined:
@@ -129,7 +134,7 @@ def _fitting(draft: BlockDraft) -> BlockDraft:
 def _saved_bytes(draft: BlockDraft) -> int:
     matrix, form, weight = draft.matrix, draft.form, draft.weight
     blocks = matrix.outputs * matrix.blocks(form.size)
-    per_block = form.block_bytes + weight.dtype.itemsize + (form.bits / 8 if form.bits == 4 else 0)
+    per_block = form.block_bytes + draft.scale_type.itemsize + (form.bits / 8 if form.bits == 4 else 0)
     return int(weight.tensor.nbytes - blocks * per_block - _BYTES_PER_USE * len(draft.uses))
 
 
@@ -154,7 +159,7 @@ def _put(plan: BlockPlan, edit: Edit) -> StoredBlocks:
     if is_table and is_factor:
         target = edit.small_constant(weight.home, np.array(shape, np.int64), f"{weight.name}_blocks_shape")
         factor = edit.append_to_start(weight.home, "Reshape", [integers, target])
-    scales = plan.blocks.scales.astype(weight.dtype.numpy())
+    scales = plan.blocks.scales.astype(draft.scale_type.numpy())
     zero_points = packed_zero_points(plan.blocks, form)
     return StoredBlocks(
         weight,
