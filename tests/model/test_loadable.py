@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,15 @@ def test_a_result_is_not_held_to_what_the_source_does_not_do(tmp_path: Path) -> 
 
 def test_a_weight_of_a_small_file_beside_the_model_loads(tmp_path: Path) -> None:
     assert runtime_refusal(write(tmp_path, with_initializer(external([("location", "w.bin")])))) is None
+
+
+def test_a_long_chain_of_values_of_open_size_loads_in_little_time(tmp_path: Path) -> None:
+    names = ["x", *(f"v{index}" for index in range(19_999)), "y"]
+    nodes = [helper.make_node("Relu", [before], [after]) for before, after in pairwise(names)]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = write_model(tmp_path / "model.onnx", model)
+    started = time.process_time()
+    assert runtime_refusal(path) is None
+    assert time.process_time() - started < 20, "half a second; minutes where buffers are planned"
