@@ -30,6 +30,7 @@ from compressor.cli.options import (
     MinAgreementOption,
     MinCosineOption,
     MinSpeedupOption,
+    ModelCardOption,
     ModelsArgument,
     ModelsOnlyOption,
     NamingOption,
@@ -67,6 +68,7 @@ def compress_command(
     exclude: ExcludeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
+    model_card: ModelCardOption = None,
     data: DataOption = None,
     text_column: TextColumnOption = None,
     tokenizer: TokenizerOption = None,
@@ -99,7 +101,7 @@ def compress_command(
         from compressor.pipeline import compress, compress_together
         from compressor.recipe import MARK as RECIPE_MARK
         from compressor.recipe import Recipe
-        from compressor.render import as_json, as_markdown
+        from compressor.render import as_json, as_markdown, as_model_card
         from compressor.render.destination import open_destination
         from compressor.render.forms import forms_of_report, forms_of_set
         from compressor.render.terminal import print_report, say, shown_progress
@@ -118,10 +120,11 @@ def compress_command(
         )  # fmt: skip
         selected = select(models, output, naming)
         recipe_file = _place_of_recipe(save_recipe, selected, search)
-        refuse_clashes(selected.written, json, markdown, recipe_file)
+        refuse_clashes(selected.written, json, markdown, model_card, recipe_file)
         with (
             open_destination(json, as_json.MARK) as to_json,
             open_destination(markdown, as_markdown.MARK) as to_markdown,
+            open_destination(model_card, as_model_card.MARK) as to_card,
             open_destination(recipe_file, RECIPE_MARK) as to_recipe,
         ):
             chosen, verify, out = _choose_recipe(passes, recipe, target, scheme), not no_verify, selected.output
@@ -146,7 +149,8 @@ def compress_command(
                         to_recipe.write(report.recipe)
             to_json.write(forms.json)
             to_markdown.write(forms.markdown)
-        if not quiet and not is_standard_output(json, markdown, recipe_file):
+            to_card.write(forms.card)
+        if not quiet and not is_standard_output(json, markdown, model_card, recipe_file):
             print_report(forms.table)
         for sentence in forms.broken:
             say(sentence)

@@ -40,6 +40,10 @@ JsonOption = Annotated[
 MarkdownOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a short table for a pull request; '-' prints it.")
 ]
+ModelCardOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write how the model was made, for its model card, in Markdown; '-' prints it."),
+]
 MinCosineOption = Annotated[
     float | None, typer.Option(metavar="C", help="Smallest cosine similarity of any row of any output that is good.")
 ]

@@ -27,19 +27,19 @@ _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#~"})
 
 def report_as_markdown(report: Report) -> str:
     """Write a table with a row a pass, what each did, the warnings and the closing sentences."""
-    scored = () if report.original_score is None else (_plain(report.original_score.metric),)
+    scored = () if report.original_score is None else (plain(report.original_score.metric),)
     header = ("model after", "size", "ratio", "drift", *scored, "one run (speed-up)", "what was done")
     rows = [
         _original_row(report),
         *(_row(step, before, report) for step, before in steps_with_sizes_before(report.original, report.steps)),
     ]
     parts = [
-        f"**{_plain(report.source.name)}**",
-        "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, rows)]),
-        *(f"**Warning:** {_plain(text)}" for text in report.warnings),
-        *(f"**Limit broken:** {_plain(text)}" for text in report.broken_limits),
-        _plain(closing(report)),
-        f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {_plain(timing_of(report))}.</sub>",
+        f"**{plain(report.source.name)}**",
+        "\n".join([line(header), "|" + " --- |" * len(header), *map(line, rows)]),
+        *(f"**Warning:** {plain(text)}" for text in report.warnings),
+        *(f"**Limit broken:** {plain(text)}" for text in report.broken_limits),
+        plain(closing(report)),
+        f"<sub>{figures.SIZE_UNITS}; ratio and drift against the original; one run: {plain(timing_of(report))}.</sub>",
     ]
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
 
@@ -49,20 +49,20 @@ def set_as_markdown(found: SetReport) -> str:
     header = ("model", "before", "after, alone", "ratio", "drift", "one run (speed-up)")
     undone = (f"{report.source.name}: {step.name} rolled back: {step.reason}" for report, step in rolled_back(found))
     parts = [
-        f"**{_plain(folder_of(found).name)}**",
-        "\n".join([_line(header), "|" + " --- |" * len(header), *map(_line, map(_model_row, found.reports))]),
-        *(f"**Warning:** {_plain(text)}" for text in (*undone, *warnings_of_set(found))),
-        *(f"**Limit broken:** {_plain(text)}" for text in broken_in(found)),
-        _plain(closing_of_set(found)),
+        f"**{plain(folder_of(found).name)}**",
+        "\n".join([line(header), "|" + " --- |" * len(header), *map(line, map(_model_row, found.reports))]),
+        *(f"**Warning:** {plain(text)}" for text in (*undone, *warnings_of_set(found))),
+        *(f"**Limit broken:** {plain(text)}" for text in broken_in(found)),
+        plain(closing_of_set(found)),
         f"<sub>{figures.SIZE_UNITS}; after, alone: if no weights were shared; ratio and drift against the original; "
-        f"one run: {_plain(timing_of_set(found))}.</sub>",
+        f"one run: {plain(timing_of_set(found))}.</sub>",
     ]
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
 
 
 def _model_row(report: Report) -> Sequence[str]:
     return (
-        _plain(report.source.name),
+        plain(report.source.name),
         figures.size(report.original.total_bytes),
         figures.size(report.final.total_bytes),
         f"{figures.times(report.ratio)}x",
@@ -84,17 +84,18 @@ def _row(step: Step, before: Size, report: Report) -> Sequence[str]:
     left = f"; {figures.plural(len(step.skipped), 'candidate')} left alone" if step.skipped else ""
     name = f"{step.name} (rolled back)" if step.outcome is Outcome.ROLLED_BACK else step.name
     return (
-        _plain(name),
+        plain(name),
         figures.size(step.size.total_bytes),
         f"{figures.times(report.original.total_bytes / max(1, step.size.total_bytes))}x",
         ", ".join(drift_of(step.fidelity)),
         *_score(report, step.score),
         " ".join(time_of(step)),
-        _plain(counts_of(step, before) + left),
+        plain(counts_of(step, before) + left),
     )
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Put `cells` into a row of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -102,5 +103,6 @@ def _time(latency: Latency | None) -> str:
     return figures.milliseconds(latency.median_ms) if latency else figures.NOT_MEASURED
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Keep `text` from being read as Markdown."""
     return figures.printable(text).translate(_SPECIAL)

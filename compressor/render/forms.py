@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from compressor.render.as_json import as_text, report_as_dict, set_as_dict
 from compressor.render.as_markdown import report_as_markdown, set_as_markdown
+from compressor.render.as_model_card import card_of_report, card_of_set
 from compressor.render.as_table import report_as_table
 from compressor.render.findings_of_set import broken_in, rolled_back
 from compressor.render.set_as_table import set_as_table
@@ -17,16 +18,17 @@ from compressor.report import Outcome, Report, SetReport, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """One report, said in four ways.
+    """One report, said in several ways.
 
     Attributes:
-        json, markdown: texts for files or pipes.
+        json, markdown, card: texts for files or pipes.
         table: for a terminal.
         broken: a sentence for each promise that the result does not keep: a pass rolled back, a limit of the budget.
     """
 
     json: str
     markdown: str
+    card: str
     table: RenderableType
     broken: tuple[str, ...]
 
@@ -36,6 +38,7 @@ def forms_of_report(report: Report, *, verbose: bool, worst: int = 0) -> Forms:
     return Forms(
         json=as_text(report_as_dict(report)),
         markdown=report_as_markdown(report),
+        card=card_of_report(report),
         table=report_as_table(report, verbose=verbose, worst=worst),
         broken=(
             *(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
@@ -49,6 +52,7 @@ def forms_of_set(found: SetReport, *, verbose: bool) -> Forms:
     return Forms(
         json=as_text(set_as_dict(found)),
         markdown=set_as_markdown(found),
+        card=card_of_set(found),
         table=set_as_table(found, verbose=verbose),
         broken=(
             *(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
