@@ -60,8 +60,13 @@ def read_evaluation(
     Raises:
         OptionError: they contradict each other.
     """
+    from compressor.errors import OptionError
     from compressor.evaluation.settings import DEFAULT_BATCH_SIZE, Evaluation
 
+    if batch_size is not None and data is None:
+        raise OptionError("batch_size says something of data, and no data is given; add --data FILE")
+    if text_column is not None and not text_column.replace(",", "").strip():
+        raise OptionError("--text-column names no column; leave it out, or name one")
     columns = (text_column or "").split(",")
     return Evaluation(
         data=data,

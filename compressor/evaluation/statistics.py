@@ -24,7 +24,9 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     middle = share + z2 / (2 * trials)
     half = _Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
     scale = 1 + z2 / trials
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    # At the ends the formula gives 0 and 1, but for rounding.
+    low = (middle - half) / scale if successes > 0 else 0.0
+    return low, (middle + half) / scale if successes < trials else 1.0
 
 
 def bootstrap_interval(scores: Array, metric: Metric) -> tuple[float, float]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
 from compressor.evaluation.data.arrays import bind_arrays
@@ -64,6 +66,8 @@ def pick_labels(array: Array, where: str, rows: int, chosen: Sequence[int]) -> L
     if array.ndim == 0 or len(array) != rows:
         raise OptionError(f"{where} has {0 if array.ndim == 0 else len(array)} labels, the data has {rows} rows")
     picked = array[list(chosen)]
+    if picked.dtype.kind == "S":
+        picked = np.char.decode(picked, "utf-8", "replace")
     values = list(picked) if array.ndim > 1 else picked.tolist()
     return Labels(values=values, places=[f"{where}: row {number + 1}" for number in chosen])
 

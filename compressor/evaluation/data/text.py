@@ -167,6 +167,7 @@ def align(encoded: Sequence[Any], texts: Sequence[tuple[Text, ...]], settings: T
             Alignment(
                 words=np.where(parts == 0, words, -1), starts=starts, ends=ends, parts=parts,
                 text=last if isinstance(last, str) else " ".join(last), is_left_padded=settings.is_left_padded,
+                word_count=None if isinstance(row[0], str) else len(row[0]),
             )
         )  # fmt: skip
     return found

@@ -19,8 +19,8 @@ from compressor.evaluation.tasks.retrieval import Retrieval
 from compressor.evaluation.tasks.similarity import Similarity
 from compressor.evaluation.tasks.token_classification import TokenClassification
 
-ALIGNED = frozenset({"token-classification", "question-answering"})
-"""Tasks that ask where in the text a token comes from."""
+ALIGNED = frozenset({"token-classification", "question-answering", "perplexity", "similarity", "retrieval"})
+"""Tasks that ask where in the text a token comes from, or which positions are none and only fill a row up."""
 
 EMBEDDING = frozenset({"similarity", "retrieval"})
 """Tasks for which a model without a head embeds each text by itself."""
@@ -51,7 +51,8 @@ def guess_task(config: Mapping[str, Any], ports: Sequence[OutputPort], first_lab
     Raises:
         OptionError: nothing says it.
     """
-    is_list = isinstance(first_label, list | tuple) or getattr(first_label, "ndim", 0) > 0
+    # An array of shape (rows, 1) has one label a row.
+    is_list = isinstance(first_label, list | tuple) or getattr(first_label, "size", 1) > 1
     for name in _architectures(config):
         for head, task in _HEADS:
             if head in name:

@@ -115,6 +115,7 @@ class Alignment:
         parts: 0 in the first text, 1 in the second, -1 for tokens in none.
         text: what starts and ends count in, for the second text of a pair.
         is_left_padded: in a batch, the tokens stand at the end of the row.
+        word_count: words of the text, those that were cut off included; None where it was not given in words.
     """
 
     words: Array
@@ -123,3 +124,4 @@ class Alignment:
     parts: Array
     text: str
     is_left_padded: bool = False
+    word_count: int | None = None

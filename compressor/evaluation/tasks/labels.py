@@ -28,16 +28,18 @@ def classes_of(labelling: Labelling) -> Array:
 
 def class_of(value: object, place: str, labelling: Labelling) -> int:
     """Number a class given by name or number; the names of ``config.json`` go first."""
+    value = _single(value)
     text = str(value).strip()
     if text in labelling.names:
         return labelling.names[text]
     folded = [number for name, number in labelling.names.items() if name.casefold() == text.casefold()]
     if len(folded) == 1:
         return folded[0]
-    number = _whole(value)
-    if number is not None and number >= 0 and (not labelling.names or number < len(labelling.names)):
-        return number
-    raise OptionError(f"{place}: label {shown(value)} is {_not_known(labelling)}")
+    number = _number(value)
+    is_whole = number is not None and number.is_integer() and number >= 0
+    if number is not None and is_whole and (not labelling.names or number < len(labelling.names)):
+        return int(number)
+    raise OptionError(f"{place}: label {shown(value)} is {_not_known(labelling, is_number=number is not None)}")
 
 
 def numbers_of(labelling: Labelling) -> Array:
@@ -49,7 +51,7 @@ def numbers_of(labelling: Labelling) -> Array:
     found = []
     for value, place in zip(labelling.values, labelling.places, strict=True):
         try:
-            number = float(value)  # type: ignore[arg-type]  # what is no number is caught
+            number = float(_single(value))  # type: ignore[arg-type]  # what is no number is caught
         except (TypeError, ValueError, OverflowError):
             number = float("nan")
         if not np.isfinite(number):
@@ -84,17 +86,21 @@ def words_of(value: object) -> Sequence[object]:
     return list_of(value)
 
 
-def _whole(value: object) -> int | None:
-    if isinstance(value, bool):
-        return int(value)
+def _single(value: object) -> object:
+    """Unpack the one label of a row of an array of shape (rows, 1)."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
+def _number(value: object) -> float | None:
     try:
-        number = float(value)  # type: ignore[arg-type]  # what is no number is caught
+        return float(value)  # type: ignore[arg-type]  # what is no number is caught
     except (TypeError, ValueError, OverflowError):
         return None
-    return int(number) if number.is_integer() else None
 
 
-def _not_known(labelling: Labelling) -> str:
+def _not_known(labelling: Labelling, *, is_number: bool) -> str:
+    if not labelling.names and is_number:
+        return "no class; classes count from 0 in whole numbers"
     if not labelling.names:
         return "a name, and no config.json beside the model says which number it has; give numbers, or add config.json"
     first = ", ".join(list(labelling.names)[:_SHOWN]) + (", ..." if len(labelling.names) > _SHOWN else "")

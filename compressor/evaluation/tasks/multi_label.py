@@ -23,12 +23,14 @@ class MultiLabel:
         threshold: the class is chosen above it: 0.5 where the graph ends in a Sigmoid, else 0, which is the same
             decision before a Sigmoid.
         labels: the right classes of each sample.
+        width: how many classes a row of 0 and 1 tells of; None where classes are listed.
         places: where they stand in the data.
     """
 
     output: str
     threshold: float
     labels: Sequence[Array]
+    width: int | None
     places: tuple[str, ...]
     name: str = "multi-label"
     metric: str = "micro F1"
@@ -41,11 +43,18 @@ class MultiLabel:
         output = find_output(labelling.outputs, ("logits", "probabilities"), 2, "multi-label")
         labels = [_classes(v, p, labelling) for v, p in zip(labelling.values, labelling.places, strict=True)]
         threshold = 0.5 if output.is_probability else 0.0
-        return cls(output=output.name, threshold=threshold, labels=labels, places=tuple(labelling.places))
+        first = labelling.values[0]
+        width = first.size if isinstance(first, np.ndarray) else None
+        return cls(output=output.name, threshold=threshold, labels=labels, width=width, places=tuple(labelling.places))
 
     def read(self, batch: Batch) -> Array:
         """Count classes chosen and right, chosen and wrong, right and not chosen."""
         found = read_output(batch, self.output, 2, self.name)
+        if self.width not in (None, found.shape[1]):
+            raise OptionError(
+                f"{self.places[0]}: is {self.width} wide, output {self.output!r} has {found.shape[1]} classes; "
+                "give a 0 or 1 for each, or name --task classification"
+            )
         counts = np.zeros((len(batch.places), 3))
         for row, place in enumerate(batch.places):
             wanted = np.zeros(found.shape[1], bool)

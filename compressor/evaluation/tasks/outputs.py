@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
-from compressor.evaluation.tasks.contract import Batch, OutputPort
+from compressor.evaluation.tasks.contract import Alignment, Batch, OutputPort
 
 EMBEDDINGS = ("sentence_embedding", "sentence_embeddings", "embeddings", "text_embeds", "image_embeds")
 HIDDEN_STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
@@ -49,12 +49,25 @@ def read_output(batch: Batch, name: str, rank: int, task: str) -> Array:
     return array
 
 
-def visible(batch: Batch, length: int) -> Array:
-    """Find which positions of each row hold tokens rather than padding; all, where the model takes no mask."""
+def visible(batch: Batch, length: int, alignment: Sequence[Alignment]) -> Array:
+    """Find which positions of each row hold tokens rather than padding.
+
+    Of texts that is known; of arrays the mask tells, and where the model takes none, all are tokens.
+    """
     import numpy as np
 
+    if alignment:
+        known = [alignment[place] for place in batch.places]
+        counts = np.array([len(row.parts) for row in known])[:, None]
+        is_left = np.array([row.is_left_padded for row in known])[:, None]
+        places = np.arange(length)[None, :]
+        shown: Array = np.where(is_left, places >= length - counts, places < counts)
+        return shown
     for name, array in batch.feeds.items():
-        if "mask" in name and "decoder" not in name and array.shape == (len(batch.places), length):
+        # Some masks have axes of size 1 for heads and queries between the rows and the tokens.
+        is_of_tokens = array.size == len(batch.places) * length and array.shape[-1:] == (length,)
+        if "mask" in name and "decoder" not in name and is_of_tokens:
+            array = array.reshape(len(batch.places), length)
             # A mask that is added to scores is 0 where there is something to see, and very negative elsewhere.
             seen: Array = array >= 0 if array.dtype.kind == "f" and (array < 0).any() else array != 0
             return seen

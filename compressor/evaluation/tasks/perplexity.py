@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
-from compressor.evaluation.tasks.contract import Batch, Labelling
+from compressor.evaluation.tasks.contract import Alignment, Batch, Labelling
 from compressor.evaluation.tasks.outputs import find_output, read_output, visible
 
 
@@ -20,10 +21,12 @@ class Perplexity:
     Attributes:
         output: the output with a number for each token of the vocabulary at each position.
         ids: the input with the tokens.
+        alignment: tells tokens of texts from padding; empty where rows were given as tokens.
     """
 
     output: str
     ids: str
+    alignment: Sequence[Alignment] = ()
     name: str = "perplexity"
     metric: str = "perplexity"
     is_less_better: bool = True
@@ -32,7 +35,8 @@ class Perplexity:
     @classmethod
     def of(cls, labelling: Labelling, ids: str) -> Perplexity:
         """Make the task for the input with the tokens."""
-        return cls(output=find_output(labelling.outputs, ("logits",), 3, "perplexity").name, ids=ids)
+        output = find_output(labelling.outputs, ("logits",), 3, "perplexity")
+        return cls(output=output.name, ids=ids, alignment=labelling.alignment)
 
     def read(self, batch: Batch) -> Array:
         """Keep the sum of -ln p(next token) of each row, and the number of tokens in it."""
@@ -42,8 +46,14 @@ class Perplexity:
             raise OptionError(
                 f"task {self.name}: output {self.output!r} has {logits.shape[1]} positions for {ids.shape[1]} tokens"
             )
-        seen = visible(batch, ids.shape[1])
+        seen = visible(batch, ids.shape[1], self.alignment)
         counted = seen[:, :-1] & seen[:, 1:]
+        unknown = ids[:, 1:][counted & ((ids[:, 1:] < 0) | (ids[:, 1:] >= logits.shape[2]))]
+        if unknown.size:
+            raise OptionError(
+                f"task {self.name}: input {self.ids!r} holds token {unknown[0]}, output {self.output!r} has numbers "
+                f"for tokens 0 to {logits.shape[2] - 1}"
+            )
         kept = np.zeros((len(ids), 2))
         for row in range(len(ids)):  # a row at a time: a vocabulary of 250,000 in float64 is 2 MB a token
             scored = logits[row, :-1].astype(np.float64)[counted[row]]

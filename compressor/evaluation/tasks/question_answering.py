@@ -70,8 +70,8 @@ class QuestionAnswering:
 
     def _span(self, start: Array, end: Array, known: Alignment) -> tuple[int, int]:
         """Choose a span of the last text; none where some questions have no answer and the first token scores more."""
-        first, last = best_span(start, end, known.parts == max(known.parts.max(), 0))
-        may_be_none = any("" in answers for answers in self.answers)
+        first, last = best_span(start, end, known.parts == max(known.parts.max(initial=0), 0))
+        may_be_none = first >= 0 and any("" in answers for answers in self.answers)
         return (-1, -1) if may_be_none and start[0] + end[0] > start[first] + end[last] else (first, last)
 
     def score(self, facts: Array, original: Array) -> Array:

@@ -42,6 +42,9 @@ class TokenClassification:
         """Make the task from lists of classes."""
         output = find_output(labelling.outputs, ("logits",), 3, "token-classification")
         labels = [_classes(v, p, labelling) for v, p in zip(labelling.values, labelling.places, strict=True)]
+        for known, row, place in zip(labelling.alignment, labels, labelling.places, strict=False):
+            if known.word_count not in (None, len(row)):
+                raise OptionError(f"{place}: has {len(row)} labels for {known.word_count} words; give one for each")
         return cls(
             output=output.name, labels=labels, alignment=labelling.alignment, places=tuple(labelling.places),
             metric="word accuracy" if labelling.alignment else "token accuracy",
@@ -67,8 +70,12 @@ class TokenClassification:
         """Lay a sample's labels out over its positions."""
         wanted, labels = np.full(length, IGNORED), self.labels[place]
         if not self.alignment:
-            wanted[: len(labels)] = labels[:length]
-            return wanted
+            if len(labels) != length:
+                raise OptionError(
+                    f"{self.places[place]}: has {len(labels)} labels, output {self.output!r} has {length} positions; "
+                    f"give one for each, {IGNORED} where none counts"
+                )
+            return labels
         words = self.alignment[place].words
         _, firsts = np.unique(words, return_index=True)
         firsts = firsts[(words[firsts] >= 0) & (words[firsts] < len(labels))]

@@ -14,6 +14,7 @@ from compressor.model.load import load
 from tests.evaluation.data.drawn import WORDS, read, write_config, write_model, write_tokenizer
 from tests.evaluation.tasks.asked import port
 
+N = len(WORDS)
 GOOD, BAD, FILM = (WORDS.index(word) for word in ("good", "bad", "film"))
 
 ENCODER = """
@@ -71,6 +72,25 @@ def test_texts_of_a_pair_are_embedded_apart_and_brought_together_again(folder: P
     samples = read(model, data, labels="score", task="similarity").samples
     assert samples.rows == 8
     assert samples.row_numbers == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_padding_is_no_token_where_the_model_takes_no_mask(folder: Path, size: int, side: str) -> None:
+    """The same figures in every batch size, although the shorter rows are filled up in larger batches."""
+    (folder / "tokenizer_config.json").write_text(f'{{"padding_side": "{side}"}}')
+    text = ENCODER.replace(", int64[batch, sequence] attention_mask", "").replace("sequence, 2", f"sequence, {N}")
+    table = np.random.default_rng(0).standard_normal((N, N)).astype(np.float32)
+    data = write(folder, "d.csv", "text,score\ngood,1\nbad film is good,3\nvery good,2\na film,4\n")
+    language = write_model(folder, text.replace("OUTPUT", "logits"), table=table)
+    alone = value_of(language, data, task="perplexity", batch_size=1)
+    assert value_of(language, data, task="perplexity", batch_size=size) == pytest.approx(alone)
+    pairs = write(folder, "p.csv", "text1,text2,score\ngood,a film is bad,1\nvery bad,film,2\na,is it good it,3\n")
+    encoder = write_model(folder, text.replace("OUTPUT", "last_hidden_state"), table=table)
+    judged = [read(encoder, pairs, labels="score", task="similarity", batch_size=rows) for rows in (1, size)]
+    judges = [appoint_judge(load(encoder), threads=1, material=material) for material in judged]
+    facts = [judge.original_score.facts for judge in judges if isinstance(judge, Judge) and judge.original_score]
+    assert np.allclose(facts[0], facts[1], atol=1e-6)
 
 
 def test_neighbours_are_found_without_labels(folder: Path) -> None:

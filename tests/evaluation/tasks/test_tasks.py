@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,8 +56,8 @@ def test_names_go_before_numbers() -> None:
         ("neutral", {"yes": 0, "no": 1}, "label 'neutral' is none of the 2 labels in config.json (yes, no)"),
         ("2", {"yes": 0, "no": 1}, "label '2' is none of the 2 labels"),
         ("yes", {}, "label 'yes' is a name, and no config.json beside the model says which number it has"),
-        (-1, {}, "label -1 is a name"),
-        (0.5, {}, "label 0.5 is a name"),
+        (-1, {}, "label -1 is no class; classes count from 0 in whole numbers"),
+        (0.5, {}, "label 0.5 is no class; classes count from 0 in whole numbers"),
     ],
 )
 def test_labels_that_are_no_class_are_named_with_their_place(
@@ -91,6 +92,17 @@ def test_multi_label_sums_counts_over_all_samples() -> None:
     # right 1 + 2 + 0 + 1, too many 0 + 1, missing 1
     assert metric_of(task, {"logits": logits}) == pytest.approx(2 * 4 / (2 * 4 + 1 + 1))
     assert task.each(scores_of(task, {"logits": logits})).tolist() == pytest.approx([2 / 3, 4 / 5, 1, 1])
+
+
+def test_rows_of_0_and_1_are_as_wide_as_there_are_classes() -> None:
+    task = MultiLabel.of(labelling(np.array([0, 1])))
+    with pytest.raises(OptionError, match="row 1, column 'label': is 2 wide, output 'logits' has 3 classes"):
+        task.read(batch({"logits": [[1.0, 2, 3]]}))
+
+
+def test_a_label_may_stand_in_an_axis_of_its_own() -> None:
+    assert Classification.of(labelling(np.array([2]), np.array([0]))).labels.tolist() == [2, 0]
+    assert Regression.of(labelling(np.array([0.5]))).labels.tolist() == [0.5]
 
 
 def test_multi_label_decides_at_a_half_where_the_graph_ends_in_a_sigmoid() -> None:
@@ -171,6 +183,20 @@ def test_perplexity_is_the_exponential_of_the_mean_over_visible_tokens() -> None
     assert metric_of(task, {"logits": logits + 1000}, feeds) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("token", [2, -1])
+def test_a_token_that_the_output_has_no_number_for_is_named(token: int) -> None:
+    task = Perplexity.of(labelling(outputs=[port("logits", 3)]), "ids")
+    with pytest.raises(OptionError, match=f"input 'ids' holds token {token}, output 'logits' has numbers for tokens 0"):
+        task.read(batch({"logits": np.zeros((1, 2, 2))}, {"ids": [[0, token]]}))
+
+
+def test_masks_may_have_axes_between_rows_and_tokens() -> None:
+    task = Perplexity.of(labelling(outputs=[port("logits", 3)]), "ids")
+    mask = np.array([[[[0.0, 0.0, -10000.0]]]])
+    counts = scores_of(task, {"logits": np.zeros((1, 3, 2))}, {"ids": [[0, 1, 1]], "attention_mask": mask})
+    assert counts[:, 1].tolist() == [1]
+
+
 def test_perplexity_of_padding_on_the_left_leaves_it_out() -> None:
     task = Perplexity.of(labelling(outputs=[port("logits", 3)]), "ids")
     logits = np.log(np.array([[[0.9, 0.1], [0.5, 0.5], [0.5, 0.5]]]))
@@ -204,6 +230,16 @@ def test_words_that_were_cut_off_and_ignored_ones_do_not_count() -> None:
     assert scores_of(task, {"logits": np.eye(2)[[[0, 1, 1]]]}).tolist() == [[1, 1]]
 
 
+def test_labels_are_as_many_as_words_or_positions() -> None:
+    outputs = [port("logits", 3)]
+    words = [replace(aligned([-1, 0, 1]), word_count=4)]
+    with pytest.raises(OptionError, match="row 1, column 'label': has 3 labels for 4 words; give one for each"):
+        TokenClassification.of(labelling([1, 0, 1], outputs=outputs, alignment=words))
+    task = TokenClassification.of(labelling([1, 0, 1], outputs=outputs))
+    with pytest.raises(OptionError, match="row 1, column 'label': has 3 labels, output 'logits' has 2 positions"):
+        task.read(batch({"logits": np.zeros((1, 2, 2))}))
+
+
 def test_labels_of_tokens_need_no_words() -> None:
     task = TokenClassification.of(labelling(np.array([-100, 1, 0]), outputs=[port("logits", 3)]))
     assert scores_of(task, {"logits": np.eye(2)[[[1, 1, 1]]]}).tolist() == [[1, 2]]
@@ -235,6 +271,15 @@ def test_the_best_span_of_the_context_is_compared_by_its_words() -> None:
     facts = task.read(batch({"start_logits": start, "end_logits": end}))
     assert facts.tolist() == [[4, 5]]
     assert task.score(facts, facts).tolist() == pytest.approx([2 / 3])  # "red car" for "car"
+
+
+def test_a_row_without_tokens_has_no_span() -> None:
+    none = np.zeros(0, np.int64)
+    nothing = Alignment(words=none, starts=none, ends=none, parts=none, text="")
+    outputs = [port("start_logits", 2), port("end_logits", 2)]
+    task = QuestionAnswering.of(labelling("", outputs=outputs, alignment=[nothing]))
+    facts = task.read(batch({"start_logits": [[1.0]], "end_logits": [[1.0]]}))
+    assert task.score(facts, facts).tolist() == [1]
 
 
 @pytest.mark.parametrize(("answers", "span"), [(("car", ""), [-1, -1]), (("car", "car"), [5, 5])])
