@@ -53,13 +53,19 @@ class Layout:
 
     def main_file(self, location: str) -> list[wire.Piece]:
         """What the ``.onnx`` file holds, given the name of the data file."""
+        if self.is_embedded:
+            return self._embedded
 
         def exchange(token: str) -> list[wire.Piece]:
-            length = self.weights[token].nbytes
-            if self.is_embedded:
-                return wire.embedded(token, length)
-            offset = str(self.offsets[token])
-            return [wire.reference({"location": location, "offset": offset, "length": str(length)})]
+            offset, length = self.offsets[token], self.weights[token].nbytes
+            return [wire.reference({"location": location, "offset": str(offset), "length": str(length)})]
+
+        return wire.attach(self.skeleton, exchange, mark=MARK.encode())
+
+    @cached_property
+    def _embedded(self) -> list[wire.Piece]:
+        def exchange(token: str) -> list[wire.Piece]:
+            return wire.embedded(token, self.weights[token].nbytes)
 
         return wire.attach(self.skeleton, exchange, mark=MARK.encode())
 

@@ -87,13 +87,24 @@ def roots(model: ir.Model) -> tuple[ir.Graph | ir.Function, ...]:
 
 def tensors_below(root: ir.Graph | ir.Function) -> Iterator[Held]:
     """Yield every tensor of `root` and of the graphs inside it."""
-    for graph in (root, *root.subgraphs()):
+    waiting: list[ir.Graph | ir.Function] = [root]
+    for graph in waiting:  # grows while it is walked; looking for subgraphs first would visit every node twice
         if isinstance(graph, ir.Graph):
             for value in graph.initializers.values():
                 if value.const_value is not None:
                     yield Held(value.const_value, value, None, "", 0, graph)
         for node in graph:
-            yield from _attribute_tensors(node, graph)
+            if node.attributes:
+                yield from _attribute_tensors(node, graph)
+                waiting.extend(_graphs_of(node))
+
+
+def _graphs_of(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH and not attribute.is_ref():
+            yield attribute.value
+        elif attribute.type is ir.AttributeType.GRAPHS and not attribute.is_ref():
+            yield from attribute.value
 
 
 def _attribute_tensors(node: ir.Node, graph: ir.Graph | ir.Function) -> Iterator[Held]:
