@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from compressor.evaluation.comparison import Comparison
 from compressor.evaluation.contract import Samples, count_rows
@@ -22,8 +23,12 @@ def worst_samples(
         names: the outputs.
         samples: what was run. Outputs that do not have one row for each sample take no part.
     """
-    rows = (min(of_row, key=lambda sample: sample.cosine) for of_row in _rows(found, names, samples) if of_row)
-    return tuple(heapq.nsmallest(MOST_NAMED, rows, key=lambda sample: (sample.cosine, sample.row)))
+    # A row of the data is run more than once where it fills a batch up, and where both texts of a pair are rows.
+    worst: dict[int, WorstSample] = {}
+    for sample in chain.from_iterable(_rows(found, names, samples)):
+        if sample.row not in worst or sample.cosine < worst[sample.row].cosine:
+            worst[sample.row] = sample
+    return tuple(heapq.nsmallest(MOST_NAMED, worst.values(), key=lambda sample: (sample.cosine, sample.row)))
 
 
 def _rows(found: Sequence[Sequence[Comparison]], names: Sequence[str], samples: Samples) -> Iterator[list[WorstSample]]:

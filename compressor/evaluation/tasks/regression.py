@@ -33,7 +33,8 @@ class Regression:
     @classmethod
     def of(cls, labelling: Labelling) -> Regression:
         """Make the task from numbers."""
-        output = find_output(labelling.outputs, ("logits",), 2, "regression")
+        rank = 2 if any(port.rank == 2 for port in labelling.outputs) else 1
+        output = find_output(labelling.outputs, ("logits",), rank, "regression")
         return cls(output=output.name, rank=output.rank or 2, labels=numbers_of(labelling))
 
     def read(self, batch: Batch) -> Array:

@@ -115,6 +115,8 @@ def test_regression_averages_distances() -> None:
     task = Regression.of(labelling("1.5", 2, -1))
     assert metric_of(task, {"logits": [[1.0], [4.0], [-1.0]]}) == pytest.approx(2.5 / 3)
     assert task.each(np.array([0.5, 2])).tolist() == [-0.5, -2]
+    flat = Regression.of(labelling(1, 2, outputs=[port("steps", 3), port("price", 1)]))
+    assert metric_of(flat, {"price": [1.5, 2]}) == pytest.approx(0.25)
     with pytest.raises(OptionError, match="row 1, column 'label': label 'many' is not a number"):
         Regression.of(labelling("many"))
     with pytest.raises(OptionError, match="label 'nan' is not a number"):
