@@ -113,17 +113,22 @@ def prepare(path: Path, steps: Preprocessing) -> Array:
             picture = image.convert("L" if steps.channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise OptionError(f"{path}: is not an image that can be read: {error}") from error
-    return _numbers(_crop(_resize(picture, steps), steps), steps)
+    width, height = _new_size(picture, steps)
+    if width * height > MOST_PIXELS:
+        raise OptionError(f"{path}: resized to {width}x{height} it has more than {MOST_PIXELS:,} pixels; leave it out")
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), steps.resample)
+    return _numbers(_crop(picture, steps), steps)
 
 
-def _resize(picture: Any, steps: Preprocessing) -> Any:
+def _new_size(picture: Any, steps: Preprocessing) -> tuple[int, int]:
+    """Width and height after resizing."""
     if steps.shortest_edge is not None:
         factor = steps.shortest_edge / min(picture.size)
-        return picture.resize(tuple(max(1, round(side * factor)) for side in picture.size), steps.resample)
+        return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     if steps.resize is not None:
-        height, width = steps.resize
-        return picture.resize((width, height), steps.resample)
-    return picture
+        return steps.resize[1], steps.resize[0]
+    return picture.size[0], picture.size[1]
 
 
 def _crop(picture: Any, steps: Preprocessing) -> Any:

@@ -12,6 +12,12 @@ from compressor.evaluation.signature import InputSpec
 _BILINEAR = 2
 """Pillow's number for bilinear resampling, the default of the configuration."""
 
+_FILTERS = range(6)
+"""Pillow's numbers of filters."""
+
+_LONGEST_SIDE = 8192
+"""Pixels; models take 224 to 1,536."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
@@ -58,6 +64,7 @@ def read_preprocessing(config: Mapping[str, Any], spec: InputSpec) -> tuple[Prep
     fixed = (sides[0], sides[1]) if isinstance(sides[0], int) and isinstance(sides[1], int) else None
     try:
         steps = _read(config, fixed, 1 if channels == 1 else 3, is_last)
+        _check(steps)
     except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise OptionError(f"preprocessor_config.json: holds a value of another kind than is known: {error}") from error
     if steps.resize is None and steps.crop is None:
@@ -92,6 +99,17 @@ def _read(config: Mapping[str, Any], fixed: tuple[int, int] | None, channels: in
         deviation=_channels(inner.get("image_std"), channels) if normalizes else (),
         channels=channels, is_channels_last=is_last,
     )  # fmt: skip
+
+
+def _check(steps: Preprocessing) -> None:
+    sides = [*(steps.resize or ()), *(steps.crop or ()), *([steps.shortest_edge] if steps.shortest_edge else [])]
+    for side in sides:
+        if not 1 <= side <= _LONGEST_SIDE:
+            raise ValueError(f"a side of {side} pixels; 1 to {_LONGEST_SIDE:,} are taken")
+    if steps.resample not in _FILTERS:
+        raise ValueError(f"resample is {steps.resample}; it takes {_FILTERS[0]} to {_FILTERS[-1]}")
+    if 0 in steps.deviation:
+        raise ValueError("image_std is 0, which nothing can be divided by")
 
 
 def _sides(size: object) -> tuple[int, int] | None:

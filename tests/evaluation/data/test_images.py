@@ -124,6 +124,31 @@ def test_postscript_is_no_picture_whatever_its_name(tmp_path: Path) -> None:
         list(read(write_model(tmp_path, FIXED), tmp_path).samples.batches)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 4, "resample": 99}, "resample is 99; it takes 0 to 5"),
+        ({"size": 4, "image_mean": 0, "image_std": [1, 0, 1]}, "image_std is 0"),
+        ({"size": {"height": -1, "width": 4}}, "a side of -1 pixels; 1 to 8,192 are taken"),
+        ({"size": 1_000_000}, "a side of 1000000 pixels"),
+    ],
+)
+def test_settings_that_no_picture_can_be_made_by_are_refused(
+    tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    configure(tmp_path, **settings)
+    paint(tmp_path / "set/a.png", (0, 0, 0))
+    with pytest.raises(OptionError, match=message):
+        read(write_model(tmp_path, FREE), tmp_path / "set")
+
+
+def test_a_thin_picture_is_not_resized_to_gigabytes(tmp_path: Path) -> None:
+    configure(tmp_path, size={"shortest_edge": 224}, do_center_crop=True, crop_size=224)
+    paint(tmp_path / "set/a.png", (0, 0, 0), size=(20_000, 1))
+    with pytest.raises(OptionError, match=r"a.png: resized to 4480000x224 it has more than 67,108,864 pixels"):
+        read(write_model(tmp_path, FREE), tmp_path / "set").samples.batches[0]
+
+
 @pytest.mark.parametrize("side", [9_000, 14_000, 100_000])
 def test_a_picture_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path, side: int) -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
