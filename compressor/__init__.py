@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from compressor.evaluation.settings import Evaluation
     from compressor.pipeline import compress, compress_together
     from compressor.recipe import Recipe
-    from compressor.report import Report, SetReport
+    from compressor.report import EachReport, Report, SetReport
+    from compressor.separate import compress_each
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "compressor.budget",
     "CompressorError": "compressor.errors",
+    "EachReport": "compressor.report",
     "Evaluation": "compressor.evaluation.settings",
     "ModelError": "compressor.errors",
     "OptionError": "compressor.errors",
@@ -25,12 +27,14 @@ _HOMES = {
     "Report": "compressor.report",
     "SetReport": "compressor.report",
     "compress": "compressor.pipeline",
+    "compress_each": "compressor.separate",
     "compress_together": "compressor.pipeline",
 }
 
 __all__ = [
     "Budget",
     "CompressorError",
+    "EachReport",
     "Evaluation",
     "ModelError",
     "OptionError",
@@ -40,6 +44,7 @@ __all__ = [
     "SetReport",
     "__version__",
     "compress",
+    "compress_each",
     "compress_together",
 ]
 

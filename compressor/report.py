@@ -461,3 +461,46 @@ class SetReport:
     def ratio(self) -> float:
         """How many times smaller the whole set is."""
         return self.original_bytes / max(1, self.total_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one of several models that have nothing to do with each other came out.
+
+    Attributes:
+        source: the model.
+        report: what was found out about it; None where it was refused.
+        refusal: why it was; empty otherwise.
+    """
+
+    source: Path
+    report: Report | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EachReport:
+    """What one run found out about models that have nothing to do with each other.
+
+    Attributes:
+        endings: one a model, in the order given.
+        jobs: models that were worked on at a time; with more than one, times of runs are those of a busy machine.
+    """
+
+    endings: tuple[Ending, ...]
+    jobs: int
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """Those of the models that were not refused."""
+        return tuple(ending.report for ending in self.endings if ending.report is not None)
+
+    @property
+    def original_bytes(self) -> int:
+        """Sources that were not refused, together."""
+        return sum(report.original.total_bytes for report in self.reports)
+
+    @property
+    def total_bytes(self) -> int:
+        """Their results together."""
+        return sum(report.final.total_bytes for report in self.reports)

@@ -15,8 +15,8 @@ import compressor
 
 ROOT = Path(__file__).parent.parent
 NAMES = [
-    "Budget", "CompressorError", "Evaluation", "ModelError", "OptionError", "OutputError", "Recipe", "Report",
-    "SetReport", "__version__", "compress", "compress_together",
+    "Budget", "CompressorError", "EachReport", "Evaluation", "ModelError", "OptionError", "OutputError", "Recipe",
+    "Report", "SetReport", "__version__", "compress", "compress_each", "compress_together",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_every_public_name_is_documented(name: str) -> None:
     assert inspect.getdoc(thing)
 
 
-@pytest.mark.parametrize("name", ["compress", "compress_together"])
+@pytest.mark.parametrize("name", ["compress", "compress_each", "compress_together"])
 def test_every_parameter_is_typed_and_documented(name: str) -> None:
     function = getattr(compressor, name)
     hints, words = get_type_hints(function), inspect.getdoc(function) or ""

@@ -22,6 +22,7 @@ from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
     ExcludeOption,
     ForceOption,
+    JobsOption,
     JsonOption,
     KeepOption,
     MarkdownOption,
@@ -44,6 +45,7 @@ from compressor.cli.options import (
     SchemeOption,
     SearchOption,
     SeedOption,
+    SeparateOption,
     ShowWorstOption,
     TargetOption,
     VerboseOption,
@@ -87,6 +89,8 @@ def compress_command(
     naming: NamingOption = Naming.KEEP,
     no_shared_data: NoSharedDataOption = False,
     models_only: ModelsOnlyOption = False,
+    separate: SeparateOption = False,
+    jobs: JobsOption = 1,
     keep: KeepOption = False,
     force: ForceOption = False,
     no_verify: NoVerifyOption = False,
@@ -103,9 +107,10 @@ def compress_command(
         from compressor.recipe import Recipe
         from compressor.render import as_json, as_markdown, as_model_card
         from compressor.render.destination import open_destination
-        from compressor.render.forms import forms_of_report, forms_of_set
+        from compressor.render.forms import forms_of_each, forms_of_report, forms_of_set
         from compressor.render.terminal import print_report, say, shown_progress
         from compressor.selection import select
+        from compressor.separate import compress_each
 
         budget = Budget(
             min_cosine=min_cosine,
@@ -118,6 +123,8 @@ def compress_command(
             data=data, text_column=text_column, tokenizer=tokenizer, labels=labels, task=task, samples=samples,
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
+        if jobs > 1 and not separate:
+            raise OptionError("--jobs: models that belong together are compressed one after the other; add --separate")
         selected = select(models, output, naming)
         recipe_file = _place_of_recipe(save_recipe, selected, search)
         refuse_clashes(selected.written, json, markdown, model_card, recipe_file)
@@ -131,7 +138,13 @@ def compress_command(
             if exclude:
                 chosen = (chosen or Recipe.default()).excluding(exclude)
             with nullcontext() if quiet else shown_progress() as tell:
-                if selected.is_set:
+                if selected.is_set and separate:
+                    each = compress_each(
+                        selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
+                        evaluation=evaluation, progress=tell, search=search, naming=naming, jobs=jobs,
+                    )  # fmt: skip
+                    forms = forms_of_each(each, verbose=verbose)
+                elif selected.is_set:
                     together = compress_together(
                         selected.models, out, recipe=chosen, budget=budget, keep=keep, force=force, verify=verify,
                         evaluation=evaluation, progress=tell, search=search,

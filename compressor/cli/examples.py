@@ -18,10 +18,11 @@ Examples:
   compressor compress model.onnx --max-size 30% --min-cosine 0.99
   compressor compress model.onnx --search --min-cosine 0.99
   compressor compress exported/ -o small/
+  compressor compress zoo/ -o small/ --separate --jobs 4
 
 Several models, or a folder of them, are taken to belong together (encoder, decoder, decoder with
 past). Each keeps its name and loads on its own; weights that several hold are stored once, in a
-data file beside them. Other files, such as config.json, are not copied.
+data file beside them. Configuration and tokenizer of a folder go along.
 
 {EXIT_CODES}"""
 INSPECT_EXAMPLES = """\b

@@ -106,6 +106,17 @@ ModelsOnlyOption = Annotated[
     bool,
     typer.Option("--models-only", help="Of a folder, do not copy configuration, tokenizer and the like to the result."),
 ]
+SeparateOption = Annotated[
+    bool,
+    typer.Option(
+        "--separate",
+        help="Several models have nothing to do with each other: each is compressed for itself, and one that is "
+        "refused does not stop the rest.",
+    ),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="With --separate, models to work on at a time, each in a process.")
+]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the result even if it breaks a limit.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace OUT if it exists; in a folder, the models of the same names.")

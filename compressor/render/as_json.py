@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import PurePath
 
 from compressor.render.findings import group_skips, steps_with_sizes_before
-from compressor.report import SCHEMA_VERSION, Report, SetReport, Step
+from compressor.report import SCHEMA_VERSION, EachReport, Report, SetReport, Step
 
 MARK = '"schema_version"'
 """The first key of every report; it tells our files from others."""
@@ -30,6 +30,16 @@ def report_as_dict(report: Report) -> dict[str, Json]:
 def set_as_dict(found: SetReport) -> dict[str, Json]:
     """Turn the report of models that belong together into plain data, each model's as of a run of its own."""
     return _headed("compress-set", {**_fields(found), "reports": [_report(report) for report in found.reports]})
+
+
+def each_as_dict(found: EachReport) -> dict[str, Json]:
+    """Turn what became of models that have nothing to do with each other into plain data."""
+    endings: list[Json] = [
+        {**_fields(ending), "report": None if ending.report is None else _report(ending.report)}
+        for ending in found.endings
+    ]
+    totals = {"original_bytes": found.original_bytes, "total_bytes": found.total_bytes}
+    return _headed("compress-each", {"endings": endings, "jobs": found.jobs, **totals})
 
 
 def facts_as_dict(kind: str, facts: object) -> dict[str, Json]:

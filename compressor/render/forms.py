@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from rich.console import RenderableType
 
-from compressor.render.as_json import as_text, report_as_dict, set_as_dict
+from compressor.render.as_json import as_text, each_as_dict, report_as_dict, set_as_dict
 from compressor.render.as_markdown import report_as_markdown, set_as_markdown
 from compressor.render.as_model_card import card_of_report, card_of_set
 from compressor.render.as_table import report_as_table
+from compressor.render.each_as_table import broken_in_each, each_as_markdown, each_as_table
 from compressor.render.findings_of_set import broken_in, rolled_back
 from compressor.render.set_as_table import set_as_table
-from compressor.report import Outcome, Report, SetReport, Step
+from compressor.report import EachReport, Outcome, Report, SetReport, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,17 @@ def forms_of_set(found: SetReport, *, verbose: bool) -> Forms:
             *(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
             *_limits(tuple(broken_in(found)), is_written=bool(found.files)),
         ),
+    )
+
+
+def forms_of_each(found: EachReport, *, verbose: bool) -> Forms:
+    """Say what became of models that have nothing to do with each other."""
+    return Forms(
+        json=as_text(each_as_dict(found)),
+        markdown=each_as_markdown(found),
+        card="\n".join(card_of_report(report) for report in found.reports),
+        table=each_as_table(found, verbose=verbose),
+        broken=tuple(broken_in_each(found)),
     )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from compressor import compress, compress_together
+from compressor import compress, compress_each, compress_together
 from compressor.comparison import compare
 from compressor.inspection import inspect
-from compressor.render.as_json import as_text, facts_as_dict, report_as_dict, set_as_dict
+from compressor.render.as_json import as_text, each_as_dict, facts_as_dict, report_as_dict, set_as_dict
 from compressor.report import SCHEMA_VERSION, Report
 from tests.test_together import write_pair
 
@@ -34,8 +34,9 @@ def tables() -> dict[str, dict[str, str]]:
 
 SCHEMA = tables()
 HEAD = ("schema_version", "kind")
-WITHOUT = {
+WITHOUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "reports": {"compress": HEAD},
+    "report": {"compress": HEAD},
     "forecast": {"Step": ("left_alone", "change", "ratio")},
 }
 """What the page says is missing from a part, by the field that holds it."""
@@ -106,6 +107,11 @@ def test_every_field_of_a_rolled_back_run_is_documented(report: Report) -> None:
 
 def test_every_field_of_a_set_is_documented(pair: tuple[Path, Path], tmp_path: Path) -> None:
     check(read_back(set_as_dict(compress_together(pair, tmp_path / "out"))), "compress-set", "compress-set")
+
+
+def test_every_field_of_separate_models_is_documented(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    found = compress_each([*pair, tmp_path / "missing.onnx"], tmp_path / "out", verify=False)
+    check(read_back(each_as_dict(found)), "compress-each", "compress-each")
 
 
 def test_every_field_of_an_inspection_is_documented(pair: tuple[Path, Path]) -> None:
