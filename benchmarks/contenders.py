@@ -1,37 +1,13 @@
-"""Define the contenders: what each runs, as its own documentation recommends.
-
-    python benchmarks/contenders.py NAME MODEL OUT
-
-runs one of the peers; importing this file imports nothing but the standard library.
-"""
+"""List the contenders, the project's own command and its peers; importing this file imports nothing of theirs."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What ORT's optimizer wants to be told about a model."""
-
-    model_type: str
-    heads: int
-    hidden_size: int
-
-
-SHAPES = {
-    "albert-base": Shape(model_type="bert", heads=12, hidden_size=768),
-    "bert-base": Shape(model_type="bert", heads=12, hidden_size=768),
-    "bert-mlm": Shape(model_type="bert", heads=12, hidden_size=768),
-    "gpt2": Shape(model_type="gpt2", heads=12, hidden_size=768),
-    "t5-small": Shape(model_type="t5", heads=8, hidden_size=512),
-}
-"""By the part of the file name before the first dot; other models run without the contender that needs it."""
+from peers import shape_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +16,9 @@ class Contender:
 
     Attributes:
         name: how the tables call it.
-        package: the package it comes from, whose version is recorded; it is skipped where that is not installed.
+        package: the package it comes from; it is skipped where the peers' environment does not have it.
         does: in words.
-        arguments: of the project's command, between model and output; None for a peer, which `PEERS` runs.
+        arguments: of the project's command, after model and output; None for a peer, which `peers.py` runs.
         needs_shape: it must be told heads and hidden size.
     """
 
@@ -52,24 +28,16 @@ class Contender:
     arguments: tuple[str, ...] | None = None
     needs_shape: bool = False
 
-    def command(self, model: Path, out: Path) -> list[str]:
+    def command(self, model: Path, out: Path, interpreter: str) -> list[str]:
+        """What to run; a peer is run by `interpreter`, the project by the one that runs this."""
         if self.arguments is None:
-            return [sys.executable, str(Path(__file__).resolve()), self.name, str(model), str(out)]
-        return [
-            sys.executable,
-            "-m",
-            "compressor",
-            "compress",
-            str(model),
-            "-o",
-            str(out),
-            "-q",
-            *self.arguments,
-        ]
+            return [interpreter, str(Path(__file__).with_name("peers.py")), self.name, str(model), str(out)]
+        command = [sys.executable, "-m", "compressor", "compress", str(model), "-o", str(out)]
+        return [*command, "-q", *self.arguments]
 
-    def missing(self, model: Path) -> str:
+    def missing(self, model: Path, installed: Mapping[str, str]) -> str:
         """Why it cannot run on `model`; empty if it can."""
-        if importlib.util.find_spec(self.package) is None:
+        if self.package and self.package not in installed:
             return f"{self.package} is not installed"
         if self.needs_shape and shape_of(model) is None:
             return "heads and hidden size of this model are not in SHAPES"
@@ -77,34 +45,47 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender(name="copy", package="shutil", does="copy the file: the least any of them can take"),
+    Contender(name="copy", package="", does="copy the file: the least any of them can take"),
     Contender(
         name="compressor deduplicate, unverified",
-        package="compressor",
+        package="",
         does="`--passes deduplicate --no-verify`: what the peers do, none of which runs the result",
         arguments=("--passes", "deduplicate", "--no-verify"),
     ),
     Contender(
         name="compressor deduplicate",
-        package="compressor",
+        package="",
         does="`--passes deduplicate`: runs original and result on generated inputs",
         arguments=("--passes", "deduplicate"),
     ),
     Contender(
         name="onnx_ir deduplicate",
-        package="onnx_ir",
+        package="onnx-ir",
         does="`ir.load`, `DeduplicateHashedInitializersPass`, `ir.save`",
     ),
+    Contender(
+        name="pairwise deduplicate",
+        package="onnxruntime",
+        does="every two initializers compared, `OnnxModel` to rewire and save: the way of scripts on model cards",
+    ),
+    Contender(
+        name="optimum deduplicate",
+        package="optimum-onnx",
+        does="`optimum.onnx.graph_transformations.remove_duplicate_weights`",
+    ),
+    Contender(name="onnxoptimizer", package="onnxoptimizer", does="`onnxoptimizer.optimize` with its default passes"),
+    Contender(name="onnxsim", package="onnxsim", does="`onnxsim.simplify` with its defaults"),
+    Contender(name="onnxscript optimize", package="onnxscript", does="`onnxscript.optimizer.optimize`"),
     Contender(name="onnxslim", package="onnxslim", does="`onnxslim.slim` with its defaults"),
     Contender(
         name="compressor default, unverified",
-        package="compressor",
+        package="",
         does="`--no-verify`: the default chain; without a run, `smooth` does nothing",
         arguments=("--no-verify",),
     ),
     Contender(
         name="compressor default",
-        package="compressor",
+        package="",
         does="the default chain, each step verified",
         arguments=(),
     ),
@@ -132,94 +113,3 @@ CONTENDERS = (
     ),
     Contender(name="onnxscript fuse", package="onnxscript", does="`ort_fusions.optimize_for_ort`"),
 )
-
-
-def shape_of(model: Path) -> Shape | None:
-    return SHAPES.get(model.name.split(".")[0])
-
-
-def data_of(model: Path) -> Path:
-    """Where the weights of `model` are if they are not in it."""
-    return model.with_name(model.name + ".data")
-
-
-def copy(model: Path, out: Path) -> None:
-    shutil.copyfile(model, out)
-    if data_of(model).exists():
-        shutil.copyfile(data_of(model), data_of(out))
-
-
-def onnx_ir_deduplicate(model: Path, out: Path) -> None:
-    import onnx_ir as ir
-    from onnx_ir.passes.common import DeduplicateHashedInitializersPass
-
-    deduplicated = DeduplicateHashedInitializersPass()(ir.load(model)).model
-    ir.save(deduplicated, out, external_data=data_of(out).name if data_of(model).exists() else None)
-
-
-def onnxslim(model: Path, out: Path) -> None:
-    import onnxslim as package  # type: ignore[import-not-found]  # optional, has no type information
-
-    package.slim(str(model), str(out))
-
-
-def ort_quantize(model: Path, out: Path, *, per_channel: bool = False) -> None:
-    from onnxruntime.quantization import quantize_dynamic
-
-    quantize_dynamic(model, out, per_channel=per_channel)
-
-
-def deduplicate_then_quantize(model: Path, out: Path) -> None:
-    import onnx
-
-    between = model.with_name("deduplicated.onnx")
-    onnx_ir_deduplicate(model, between)
-    proto = onnx.load(between)
-    # onnx_ir records the shapes of initializers; the quantizer transposes some, and then refuses the stale shapes.
-    del proto.graph.value_info[:]
-    onnx.save(proto, between)
-    ort_quantize(between, out, per_channel=True)
-
-
-def ort_optimize(model: Path, out: Path, *, shape: Shape | None = None) -> None:
-    from onnxruntime.transformers.fusion_options import FusionOptions
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    told = shape or Shape(model_type="bert", heads=0, hidden_size=0)
-    options = FusionOptions(told.model_type)
-    # The optimizer's default assumes padding on the right only; the raw mask is its own option for the general case.
-    options.use_raw_attention_mask(told.model_type == "bert")
-    optimized = optimize_model(
-        str(model),
-        model_type=told.model_type,
-        num_heads=told.heads,
-        hidden_size=told.hidden_size,
-        optimization_options=options,
-        opt_level=0,
-    )
-    optimized.save_model_to_file(str(out))
-
-
-def onnxscript_fuse(model: Path, out: Path) -> None:
-    import onnx_ir as ir
-    from onnxscript.rewriter.ort_fusions import optimize_for_ort
-
-    fused, _ = optimize_for_ort(ir.load(model))
-    ir.save(fused, out, external_data=data_of(out).name if data_of(model).exists() else None)
-
-
-PEERS: dict[str, Callable[[Path, Path], object]] = {
-    "copy": copy,
-    "onnx_ir deduplicate": onnx_ir_deduplicate,
-    "onnxslim": onnxslim,
-    "ort quantize": ort_quantize,
-    "ort quantize per channel": lambda model, out: ort_quantize(model, out, per_channel=True),
-    "onnx_ir + ort quantize": deduplicate_then_quantize,
-    "ort optimize": ort_optimize,
-    "ort optimize, heads given": lambda model, out: ort_optimize(model, out, shape=shape_of(model)),
-    "onnxscript fuse": onnxscript_fuse,
-}
-
-
-if __name__ == "__main__":
-    PEERS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -14,8 +14,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from contenders import CONTENDERS, SHAPES, Contender
+from contenders import CONTENDERS, Contender
 from measure import Usage
+from peers import SHAPES
 from run import ROOT, attempt
 
 COUNT = """

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Run every contender on every model, by turns, and print what each took and what it made.
 
-python benchmarks/run.py MODEL.onnx [MODEL.onnx ...] [--only NAME ...] [--rounds 3] [--json FILE]
+    python benchmarks/run.py MODEL.onnx [MODEL.onnx ...] [--peers PYTHON] [--only NAME ...] [--rounds 3]
+        [--json FILE] [--markdown FILE] [--plots FOLDER]
+
+`--peers` is the interpreter of an environment with the packages of `peers.txt`; they never share one with the project.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -15,19 +20,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, Contender, data_of
+from contenders import CONTENDERS, Contender
 from measure import Usage, run
+from peers import data_of, versions
+from plots import write_plots
 from tables import as_markdown
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PACKAGES = ("onnx-compressor", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "onnxslim", "numpy")
 MEASURES = ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_anonymous_bytes")
 
 
@@ -38,31 +43,50 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contender; medians are shown")
     parser.add_argument("--timeout", type=float, default=900, help="seconds after which a run counts as failed")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the runtime that judges")
+    parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that runs the peers")
+    parser.add_argument("--lock", type=Path, help="hold a lock on this file while something is timed")
     parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--markdown", type=Path, help="write the tables here as well")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them here, one SVG file for each model")
     options = parser.parse_args()
-    sys.path.append(str(ROOT))  # the project itself need not be installed
     chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
-    results: dict[str, Any] = {"host": describe_host(options.threads), "rounds": options.rounds, "models": []}
+    host = describe_host(options.threads, options.peers)
+    results: dict[str, Any] = {"host": host, "rounds": options.rounds, "models": []}
     for model in options.models:
-        results["models"].append(compare(model, chosen, options))
-        if options.json:  # after each model, so that an interrupted run keeps what it has
-            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        print(as_markdown(results["models"][-1]), flush=True)
+        results["models"].append(compare(model, chosen, host["peers"], options))
+        write(results, options)  # after each model, so that an interrupted run keeps what it has
 
 
-def compare(model: Path, contenders: Sequence[Contender], options: argparse.Namespace) -> dict[str, Any]:
+def write(results: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """Print the table of the last model, and write all that was asked for."""
+    tables = [as_markdown(model) for model in results["models"]]
+    print(tables[-1], flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text("\n".join(tables), encoding="utf-8")
+    if options.plots:
+        write_plots(results["models"][-1], options.plots)
+
+
+def compare(
+    model: Path, contenders: Sequence[Contender], installed: Mapping[str, str], options: argparse.Namespace
+) -> dict[str, Any]:
     """Run the contenders on one model in rounds, each round in the same order, and judge what each makes."""
-    skipped = {c.name: reason for c in contenders if (reason := c.missing(model))}
+    skipped = {c.name: reason for c in contenders if (reason := c.missing(model, installed))}
     rows: dict[str, dict[str, Any]] = {c.name: {"runs": []} for c in contenders if c.name not in skipped}
     for number in range(options.rounds):
         for contender in (c for c in contenders if c.name in rows):
             row = rows[contender.name]
             print(f"{model.name}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
-                usage, out = attempt(contender, model, Path(folder), options.timeout)
+                with locked(options.lock):
+                    usage, out = attempt(contender, model, Path(folder), options.timeout, options.peers)
                 row["runs"].append({**asdict(usage), "left_a_result": out.exists()})
                 if "findings" not in row and out.exists():
-                    row["findings"] = judge(model, out, options)
+                    with locked(options.lock):
+                        row["findings"] = judge(model, out, options)
+                    row["compare"] = compare_command(model, out, options.timeout)
     for row in rows.values():
         # A run that failed early is quick and small: counted, it would flatter whoever crashed.
         done = [run for run in row["runs"] if run["left_a_result"]]
@@ -71,7 +95,20 @@ def compare(model: Path, contenders: Sequence[Contender], options: argparse.Name
     return {"model": model.name, "original": original, "contenders": rows, "skipped": skipped}
 
 
-def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: float) -> tuple[Usage, Path]:
+@contextlib.contextmanager
+def locked(path: Path | None) -> Iterator[None]:
+    """Keep others who take the same lock from timing at the same time."""
+    if path is None:
+        yield
+        return
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def attempt(
+    contender: Contender, model: Path, folder: Path, timeout_seconds: float, peers: str = sys.executable
+) -> tuple[Usage, Path]:
     """Let a contender work on its own copy, since some write files beside their input."""
     (folder / "in").mkdir()
     (folder / "out").mkdir()
@@ -80,7 +117,7 @@ def attempt(contender: Contender, model: Path, folder: Path, timeout_seconds: fl
     if data_of(model).exists():
         shutil.copyfile(data_of(model), data_of(copy))
     os.sync()  # no contender pays for writes of the one before
-    command = contender.command(copy, out)
+    command = contender.command(copy, out, peers)
     return run(command, folder=folder, environment=_environment(), timeout_seconds=timeout_seconds), out
 
 
@@ -97,7 +134,23 @@ def judge(original: Path, result: Path, options: argparse.Namespace) -> dict[str
     return findings
 
 
-def describe_host(threads: int) -> dict[str, Any]:
+def compare_command(original: Path, result: Path, timeout_seconds: float) -> dict[str, Any]:
+    """What `compressor compare` says of the drift, whoever made the result; it draws inputs of its own."""
+    command = [sys.executable, "-m", "compressor", "compare", str(original), str(result), "--json", "-"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=_environment(), timeout=timeout_seconds
+        )
+    except subprocess.TimeoutExpired:
+        return {"refused": f"took more than {timeout_seconds:.0f} seconds"}
+    if not done.stdout:
+        return {"refused": done.stderr.strip()[-300:]}
+    report = json.loads(done.stdout)
+    drift = report["fidelity"] or {}
+    return {"max_rel": drift.get("worst_max_rel"), "cosine_min": drift.get("worst_cosine")}
+
+
+def describe_host(threads: int, peers: str) -> dict[str, Any]:
     """Say what the figures depend on, without naming the machine."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
@@ -110,15 +163,15 @@ def describe_host(threads: int) -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "threads": threads,
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": versions(),
+        "peers": _versions_of(peers),
     }
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
+def _versions_of(interpreter: str) -> dict[str, str]:
+    command = [interpreter, str(HERE / "peers.py"), "--versions"]
+    found: dict[str, str] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
 
 
 def _environment() -> dict[str, str]:

@@ -18,6 +18,7 @@ COLUMNS = (
     "max rel, any padding",
     "cosine min",
     "top-1",
+    "max rel, compare",
     "speed",
     "right answers",
 )
@@ -31,16 +32,16 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         "| " + " | ".join(COLUMNS) + " |",
         "|---|" + "---:|" * (len(COLUMNS) - 1),
     ]
-    lines.append(_line("(original)", {}, result["original"]))
+    lines.append(_line("(original)", {}, result["original"], {}))
     notes = [f"- {name}: skipped, {reason}" for name, reason in result["skipped"].items()]
     for name, row in result["contenders"].items():
         findings = row.get("findings", {})
-        lines.append(_line(name, row["median"], findings))
+        lines.append(_line(name, row["median"], findings, row.get("compare", {})))
         notes += [f"- {name}: {problem}" for problem in _problems(row, findings)]
     return "\n".join([*lines, "", *notes, *([""] if notes else [])])
 
 
-def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> str:
+def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any], compared: Mapping[str, Any]) -> str:
     right, padded = findings.get("drift_right_padding", {}), findings.get("drift_any_padding", {})
     latency = findings.get("latency")
     cells = (
@@ -56,6 +57,7 @@ def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> 
         _number(padded.get("max_rel"), ".1e"),
         _number(padded.get("cosine_min"), ".5f"),
         _number(padded.get("top1"), ".1%"),
+        _number(compared.get("max_rel"), ".1e"),
         _number(latency and latency["original_ms"] / latency["result_ms"], ".2f"),
         f"{task['right']} / {task['of']}" if (task := findings.get("task")) else "-",
     )
