@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import onnx_ir as ir
 
+from compressor.passes.fusions.attention_fill import added_for
 from compressor.passes.fusions.attention_scores import Bias, NotFusable
 from compressor.passes.fusions.dimensions import ONE, Size
 from compressor.passes.fusions.graph_edit import GraphEdit
@@ -19,6 +19,9 @@ Axis = tuple[ir.Value, int]
 
 Extent = tuple[Size, Size, Size, Size]
 """Batch, heads, queries and keys of the scores."""
+
+LONGEST_SIZE = 40
+"""Characters of a size that a reason spells out."""
 
 
 class AttentionBiases:
@@ -40,16 +43,11 @@ class AttentionBiases:
         """
         if not terms:
             return None
-        total = None
+        total: ir.Value | None = None
         for term in terms:
-            value = self._once(
-                (before.graph, term, extent[:2]), lambda t=term: self._term(t, extent[1], query[0], before)
-            )
-            total = (
-                value
-                if total is None
-                else self._once((before.graph, total, value), lambda a=total, b=value: self._sum(a, b, before))
-            )
+            value = self._placed(term, extent, query[0], before)
+            made = (before.graph, total, value, term.fill, term.fills_where, term.factor)
+            total = self._once(made, lambda a=total, b=value, t=term: self._with(a, t, b, before))
         assert total is not None
         return self._once((before.graph, total, extent[2:]), lambda: self._spread(total, extent, query, key, before))
 
@@ -58,21 +56,29 @@ class AttentionBiases:
             self._made[key] = make()  # type: ignore[operator]  # a function without arguments
         return self._made[key]
 
-    def _term(self, term: Bias, heads: Size, query: ir.Value, before: ir.Node) -> ir.Value:
+    def _placed(self, term: Bias, extent: Extent, query: ir.Value, before: ir.Node) -> ir.Value:
+        """The tensor of a term with the axes that the fused operator has."""
         value = term.value
         if _has_batch_and_heads_in_one(self.edit, term):
-            value = self._once((before.graph, "apart", value, heads), lambda: self._apart(value, heads, before))
+            key = (before.graph, "apart", value, extent[1])
+            value = self._once(key, lambda: self._apart(value, extent[1], before))
         if term.apart is not None:
-            value = self._once((before.graph, "rows", value), lambda: self._for_every_group(value, query, before))
+            key = (before.graph, "rows", value, extent[0])
+            value = self._once(key, lambda: self._for_every_group(value, query, before))
+        return value
+
+    def _with(self, total: ir.Value | None, term: Bias, value: ir.Value, before: ir.Node) -> ir.Value:
+        """`total` with a term after it, in the order of the graph: what comes before a fill is replaced as well."""
         if term.fill is not None:
             dtype = self.edit.facts.dtype(before.inputs[0]) or ir.DataType.FLOAT
-            masked, free = self._fill(term, dtype), self._number(0.0, dtype)
+            masked = self._number(added_for(term.fill, dtype), dtype)
+            free = self._number(0.0, dtype) if total is None else total
             chosen = (masked, free) if term.fills_where else (free, masked)
             return self._new("Where", [value, *chosen], before, f"{value.name}_bias")
-        if term.factor == 1.0:
-            return value
-        dtype = self.edit.facts.dtype(value) or ir.DataType.FLOAT
-        return self._new("Mul", [value, self._number(term.factor, dtype)], before, f"{value.name}_scaled")
+        if term.factor != 1.0:
+            dtype = self.edit.facts.dtype(value) or ir.DataType.FLOAT
+            value = self._new("Mul", [value, self._number(term.factor, dtype)], before, f"{value.name}_scaled")
+        return value if total is None else self._new("Add", [total, value], before, f"{value.name}_sum")
 
     def _apart(self, value: ir.Value, heads: Size, before: ir.Node) -> ir.Value:
         """Give batch and heads, the first of three axes, an axis each."""
@@ -94,20 +100,8 @@ class AttentionBiases:
         wide = self._new("Expand", [value, target], before, f"{value.name}_rows")
         return self._new("Reshape", [wide, self.edit.integers([-1, *others])], before, f"{value.name}_rows")
 
-    def _fill(self, term: Bias, dtype: ir.DataType) -> ir.Value:
-        """The number to add: minus infinity, or else the lowest finite number, which swallows the score.
-
-        So a row that is masked completely gets equal probabilities, just as if all its scores had been replaced.
-        """
-        assert term.fill is not None
-        lowest = -math.inf if math.isinf(term.fill) else float(np.finfo(dtype.numpy()).min)
-        return self._number(lowest, dtype)
-
     def _number(self, number: float, dtype: ir.DataType) -> ir.Value:
         return self._once(("number", number, dtype), lambda: self.edit.number(number, dtype))
-
-    def _sum(self, left: ir.Value, right: ir.Value, before: ir.Node) -> ir.Value:
-        return self._new("Add", [left, right], before, f"{right.name}_sum")
 
     def _spread(self, bias: ir.Value, extent: Extent, query: Axis, key: Axis, before: ir.Node) -> ir.Value:
         shape = self.edit.facts.shape(bias)
@@ -151,6 +145,8 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
     shape = edit.facts.shape(term.value)
     if shape is None or len(shape) > term.rank:
         raise NotFusable(f"the shape of '{term.value.name}', which is added to the scores, is not known")
+    if term.rank > 5:
+        raise NotFusable(_misfit(term, shape, extent))
     if term.apart is not None:
         if not _fits_every_group(shape, term.apart, extent):
             raise NotFusable(_misfit(term, shape, term.apart))
@@ -164,7 +160,12 @@ def check_fits(edit: GraphEdit, term: Bias, extent: Extent) -> None:
 
 
 def _misfit(term: Bias, shape: Shape, scores: Shape) -> str:
-    return f"'{term.value.name}' ({' x '.join(map(str, shape))}) does not fit scores of {' x '.join(map(str, scores))}"
+    return f"'{term.value.name}' ({_written(shape)}) does not fit scores of {_written(scores)}"
+
+
+def _written(shape: Shape) -> str:
+    """A shape for a reader; sizes worked out from many others (Funnel's take 600 characters) are a gap."""
+    return " x ".join(text if len(text := str(size)) <= LONGEST_SIZE else "…" for size in shape)
 
 
 def _fits_every_group(shape: Shape, scores: Shape, extent: Extent) -> bool:

@@ -265,6 +265,13 @@ def test_takes_an_open_length_of_a_bias_along_the_keys_for_theirs_but_not_along_
     assert reasons(result) == ["'bias' (Q x 1) does not fit scores of B x 2 x S x S"]
 
 
+def test_leaves_a_gap_in_a_reason_where_a_size_is_long() -> None:
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + "sm = Add(s, bias) " + SOFTMAX + MERGE
+    model = graph(body, inputs=f"float[B, S, 8] x, float[{'Q' * 41}, 1] bias")
+    result = assert_left_alone(model, {"x": normal(3, 4, 8), "bias": normal(4, 1)})
+    assert reasons(result) == ["'bias' (… x 1) does not fit scores of B x 2 x S x S"]
+
+
 ALIBI = {
     "per key": ("float[B, 2, 1, S] alibi", "back = Concat <axis=0> (minus, i1, length) ", (3, 2, 1, 5)),
     "per query and key": ("float[B, 2, S, S] alibi", "back = Concat <axis=0> (minus, length, length) ", (3, 2, 5, 5)),
