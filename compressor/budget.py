@@ -107,7 +107,7 @@ class Budget:
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
+    if value is not None and not (low <= value <= high and math.isfinite(value)):
         allowed = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise OptionError(f"{name} is {value:g}; it takes a number {allowed}")
 

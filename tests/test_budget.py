@@ -111,6 +111,7 @@ def test_a_gain_breaks_no_limit_on_losses() -> None:
         ({"min_agreement": 1.5}, "min_agreement is 1.5; it takes a number from 0 to 1"),
         ({"min_cosine": float("nan")}, "min_cosine is nan"),
         ({"max_accuracy_drop": -1.0}, "max_accuracy_drop is -1; it takes a number of at least 0"),
+        ({"min_speedup": float("inf")}, "min_speedup is inf"),
         ({"max_size": "25 apples"}, "max_size is '25 apples'; it takes bytes"),
         ({"max_size": "-3"}, "max_size is '-3'"),
     ],

@@ -143,8 +143,10 @@ def _best_within(dial: _Dial, bench: Bench) -> None:
 
 
 def _choose(trials: Sequence[Trial], *, by_size: bool) -> Trial:
-    """The smallest of those that keep all limits, or the best of them; where none does, the best of all."""
+    """The smallest of those that keep all limits, or the best of them; where none does, the one that comes nearest."""
     kept = [trial for trial in trials if not trial.attempt.broken_limits]
+    if not kept and not by_size:
+        return min(trials, key=lambda trial: (not trial.is_good, trial.attempt.total_bytes))
     kept = kept or [trial for trial in trials if trial.is_good]
     if not kept or not by_size:
         return max(kept or trials, key=_quality)

@@ -80,6 +80,13 @@ def test_within_a_size_the_best_is_taken(source: Path) -> None:
     assert (cosines[0] or 0) < (cosines[1] or 0)
 
 
+def test_where_no_size_is_small_enough_the_smallest_is_shown(source: Path) -> None:
+    report = searched(source, max_size="1%")
+    assert report.broken_limits
+    (chosen,) = [attempt for attempt in report.attempts if attempt.is_chosen]
+    assert chosen.total_bytes == min(attempt.total_bytes for attempt in report.attempts)
+
+
 def test_no_more_models_are_run_than_promised(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[ir.Model] = []
     judge = judging.Judge.judge
