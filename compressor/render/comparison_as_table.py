@@ -30,7 +30,7 @@ def comparison_as_table(comparison: Comparison, *, worst: int = 0) -> Renderable
         *(Text(f"limit broken: {figures.printable(text)}", style="red") for text in comparison.broken_limits),
     ]
     return Group(
-        _paths(comparison), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(_verdict(comparison), style="bold")
+        _paths(comparison), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(verdict_of(comparison), style="bold")
     )
 
 
@@ -87,7 +87,8 @@ def _checks(checks: Sequence[Check]) -> Table:
     return table
 
 
-def _verdict(comparison: Comparison) -> str:
+def verdict_of(comparison: Comparison) -> str:
+    """Say in one paragraph how the candidate compares, and whether it is valid."""
     before, after = comparison.original.total_bytes, comparison.candidate.total_bytes
     sizes = f"{figures.size(before)} against {figures.size(after)} ({figures.relative_change(before, after)})"
     if comparison.fidelity is None:

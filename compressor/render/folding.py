@@ -71,12 +71,11 @@ def _split(name: str) -> tuple[str, int]:
 
 
 def _common_name(names: Sequence[str]) -> str:
-    distinct = sorted(set(names), key=_split)
+    distinct = sorted(set(names), key=lambda name: (_split(name)[1], name))
     if len(distinct) == 1:
         return distinct[0]
-    plain, numbered = [], []
-    for name in distinct:
-        (plain if _split(name)[1] < 0 else numbered).append(name)
+    plain = [name for name in distinct if _split(name)[1] < 0]
+    numbered = distinct[len(plain) :]
     if not numbered:
         return ", ".join(plain)
     first, last = numbered[0], str(_split(numbered[-1])[1])

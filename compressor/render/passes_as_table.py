@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -38,10 +38,10 @@ class PassesTable:
             table.add_row(*(cell for cell in row if has_bars or not isinstance(cell, SizeBar)))
         yield table
 
-    def _columns(self) -> list[tuple[str, str]]:
+    def _columns(self) -> list[tuple[str, JustifyMethod]]:
         score = self.report.original_score
-        scored = [] if score is None else [(figures.printable(score.metric), "right")]
-        timed = [("one run", "right"), ("speed", "right")] if self._is_timed else []
+        scored: list[tuple[str, JustifyMethod]] = [] if score is None else [(figures.printable(score.metric), "right")]
+        timed: list[tuple[str, JustifyMethod]] = [("one run", "right"), ("speed", "right")] if self._is_timed else []
         return [
             ("model after", "left"), ("size", "right"), ("ratio", "right"), ("", "left"), ("drift", "left"),
             *scored, *timed,

@@ -16,7 +16,7 @@ def search_as_table(attempts: Sequence[Attempt]) -> Table:
     """Lay out `attempts`, each with what it is like and whether it keeps the limits."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("tried: weights by scheme")
-    for name in ("size", _measure(attempts), "speed"):
+    for name in ("size", measure_of(attempts), "speed"):
         table.add_column(name, justify="right")
     table.add_column("")
     for attempt in sorted(attempts, key=lambda attempt: attempt.total_bytes):
@@ -27,12 +27,17 @@ def search_as_table(attempts: Sequence[Attempt]) -> Table:
 def cells(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Text]:
     """Say of one attempt what it is, its size, quality and speed, and what speaks for or against it."""
     return [
-        Text(", ".join(f"{count} {scheme}" for scheme, count in sorted(attempt.weights.items())) or "none"),
+        Text(schemes_of(attempt)),
         Text(figures.size(attempt.total_bytes)),
-        Text(_quality(attempt)),
+        Text(quality_of(attempt)),
         Text(f"{attempt.speedup:.2f}x" if attempt.speedup is not None else "-"),
-        Text(_standing(attempt, attempts)),
+        Text(standing_of(attempt, attempts)),
     ]
+
+
+def schemes_of(attempt: Attempt) -> str:
+    """Say how many weights have which scheme."""
+    return ", ".join(f"{count} {scheme}" for scheme, count in sorted(attempt.weights.items())) or "none"
 
 
 def is_dominated(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
@@ -43,10 +48,11 @@ def is_dominated(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
 
 
 def _merits(attempt: Attempt) -> tuple[float, float, float]:
-    return (-attempt.total_bytes, _value(attempt), attempt.speedup or 0.0)
+    return (-attempt.total_bytes, value_of(attempt), attempt.speedup or 0.0)
 
 
-def _value(attempt: Attempt) -> float:
+def value_of(attempt: Attempt) -> float:
+    """How good an attempt is, the more the better: its score, or else its worst cosine; -1 where it does not run."""
     score = attempt.score
     if score is not None:
         return -score.value if score.is_less_better else score.value
@@ -54,18 +60,21 @@ def _value(attempt: Attempt) -> float:
     return -1.0 if cosine is None else cosine
 
 
-def _measure(attempts: Sequence[Attempt]) -> str:
+def measure_of(attempts: Sequence[Attempt]) -> str:
+    """Name what `attempts` are judged by."""
     return next((attempt.score.metric for attempt in attempts if attempt.score is not None), "worst cosine")
 
 
-def _quality(attempt: Attempt) -> str:
+def quality_of(attempt: Attempt) -> str:
+    """Spell what an attempt is judged by."""
     if attempt.score is not None:
         return f"{attempt.score.value:.4f}"
     cosine = attempt.fidelity.worst_cosine if attempt.fidelity else None
     return "-" if cosine is None else figures.cosine(cosine)
 
 
-def _standing(attempt: Attempt, attempts: Sequence[Attempt]) -> str:
+def standing_of(attempt: Attempt, attempts: Sequence[Attempt]) -> str:
+    """Say what speaks for or against an attempt."""
     if attempt.is_chosen:
         return "chosen"
     if attempt.broken_limits:
