@@ -110,7 +110,8 @@ def _divergence(original: Array, candidate: Array, are_logits: bool) -> tuple[fl
 
 
 def _is_distribution(rows: Array) -> Array:
-    found: Array = (rows >= 0).all(axis=-1) & (np.abs(rows.sum(axis=-1) - 1) <= _SUM_TOLERANCE)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities of either sign have no sum, and are none
+        found: Array = (rows >= 0).all(axis=-1) & (np.abs(rows.sum(axis=-1) - 1) <= _SUM_TOLERANCE)
     return found
 
 
