@@ -38,13 +38,20 @@ class Appended:
 def fuse(edit: GraphEdit) -> None:
     """Take in the cache of every MultiHeadAttention that has one for both keys and values."""
     for node in edit.nodes("MultiHeadAttention"):
-        if len(node.inputs) not in (_VALUE + 1, _BIAS + 1) or len(node.outputs) != 1:
+        if not _is_plain(node):
             continue
         key, value = _appended(edit, node, _KEY), _appended(edit, node, _VALUE)
-        if key is None or value is None or edit.facts.axis(key.new, 2) != edit.facts.axis(value.new, 2):
+        if key is None or value is None or edit.facts.shape(key.new) != edit.facts.shape(value.new):
             continue
         _replace(edit, node, key, value)
         edit.counts["attention_caches_fused"] += 1
+
+
+def _is_plain(node: ir.Node) -> bool:
+    """Nothing goes in but query, key, value and a bias of the scores; with a cache, a flag would hide other keys."""
+    others = [value for place, value in enumerate(node.inputs) if place > _VALUE and place != _BIAS]
+    is_one_way = int_attribute(node, "unidirectional", 0) != 0
+    return not is_one_way and len(node.outputs) == 1 and all(value is None for value in others)
 
 
 def _appended(edit: GraphEdit, node: ir.Node, place: int) -> Appended | None:

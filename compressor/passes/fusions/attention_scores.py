@@ -27,7 +27,8 @@ class Bias:
     Attributes:
         value: the tensor; for a fill, the condition.
         factor: what the graph multiplies it with afterwards.
-        fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`.
+        fill: None for a plain term; else the number that replaces the scores where `value` is `fills_where`, times
+            what the graph multiplies it with afterwards.
         fills_where: the truth value of the condition at which the scores are replaced.
         rank: the number of axes of the scores it is added to.
         apart: the sizes of those axes where there are five: groups, rows of a group, heads, queries, keys.
@@ -40,6 +41,12 @@ class Bias:
     rank: int = 4
     apart: Shape | None = None
 
+    def scaled(self, factor: float) -> Bias:
+        """The term times a number."""
+        if self.fill is None:
+            return replace(self, factor=self.factor * factor)
+        return replace(self, fill=self.fill * factor)
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -50,23 +57,23 @@ class Scores:
         scale: the number that product is multiplied with.
         biases: what is added, outermost last.
         factor: a tensor it is multiplied with, too, of one number for all queries and keys of a head.
+        is_lowered: the maximum along the last axis is taken away from all.
     """
 
     product: ir.Node
     scale: float = 1.0
     biases: tuple[Bias, ...] = ()
     factor: ir.Value | None = None
+    is_lowered: bool = False
 
     def scaled(self, factor: float) -> Scores:
         """The scores times a number."""
-        biases = tuple(replace(bias, factor=bias.factor * factor) for bias in self.biases)
+        biases = tuple(bias.scaled(factor) for bias in self.biases)
         return replace(self, scale=self.scale * factor, biases=biases)
 
 
 MAX_DEPTH = 10
 """Operators between product and Softmax; the longest seen in an export is 5."""
-SURELY_MASKED = -1e4
-"""A fill this low gives a probability of exactly 0 beside any score above -9,900: float32 exp underflows at -104."""
 
 
 def scores_before(facts: Facts, value: ir.Value) -> Scores:
@@ -119,7 +126,7 @@ def _scaled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
     pairs = [tuple(node.inputs)] if node.op_type == "Div" else list(operands(node))
     for tensor, factor in pairs:
         number = constant_number(facts, factor)
-        if tensor is None or number is None:
+        if tensor is None or number is None or (number == 0 and node.op_type == "Div"):
             continue
         inner = _scores(facts, tensor, depth - 1)
         return inner.scaled(1 / number if node.op_type == "Div" else number) if isinstance(inner, Scores) else inner
@@ -146,7 +153,8 @@ def _less(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
     tensor, less = node.inputs
     if tensor is not None and _is_peak(facts, less, of=tensor):
         # Softmax is the same of scores that are lowered by one number a row; CogView's PB-relax does so.
-        return _scores(facts, tensor, depth - 1, readers=2)
+        inner = _scores(facts, tensor, depth - 1, readers=2)
+        return replace(inner, is_lowered=True) if isinstance(inner, Scores) else inner
     return _with_bias(facts, node, tensor, less, -1.0, depth)
 
 
@@ -191,8 +199,6 @@ def _filled(facts: Facts, node: ir.Node, depth: int) -> Scores | str | None:
         inner = _scores(facts, tensor, depth - 1)
         if not isinstance(inner, Scores):
             return inner
-        if fill > SURELY_MASKED:
-            return f"masked scores are replaced by {fill:g}, which an added mask cannot express"
         term = _placed(facts, node, Bias(condition, 1.0, fill, fills_where))
         return replace(inner, biases=(*inner.biases, term))
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import zip_longest
 
 Monomial = tuple[str, ...]
@@ -125,8 +125,12 @@ def broadcast_shapes(shapes: Sequence[tuple[Size, ...] | None]) -> tuple[Size, .
     return result
 
 
-def limited(word: str, left: Size, right: Size) -> Size:
-    """The `word` ("min" or "max") of two sizes; where nothing says which it is, a size named after the formula."""
+def limited(word: str, *sizes: Size) -> Size:
+    """The `word` ("min" or "max") of some sizes; where nothing says which it is, a size named after the formula."""
+    return reduce(partial(_limited, word), sizes)
+
+
+def _limited(word: str, left: Size, right: Size) -> Size:
     for larger, smaller in ((left, right), (right, left)):
         if (larger - smaller).is_size:
             return larger if word == "max" else smaller

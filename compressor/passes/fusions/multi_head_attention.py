@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions import attention_form
 from compressor.passes.fusions.attention_bias import AttentionBiases, check_fits
+from compressor.passes.fusions.attention_fill import check_fills
 from compressor.passes.fusions.attention_layer import Attention
 from compressor.passes.fusions.attention_operands import Source, scored, weighed
 from compressor.passes.fusions.attention_probabilities import Probabilities, probabilities_of
@@ -96,7 +97,7 @@ def _check_scores(edit: GraphEdit, softmax: ir.Node, scores: Scores, probabiliti
         raise NotFusable("the Softmax is not along the keys")
     if scores.biases and edit.opset < FIRST_OPSET_WITH_BIAS:
         raise NotFusable(f"opset {edit.opset} has no operators to bring a mask into the shape the fused one takes")
-    if is_swapped and (scores.biases or scores.factor is not None):
+    if is_swapped and (scores.biases or scores.factor is not None or scores.is_lowered):
         raise NotFusable("something is added to scores that are transposed")
 
 
@@ -127,6 +128,7 @@ def _check(edit: GraphEdit, found: Attention) -> None:
         raise NotFusable("the values are scaled")
     if found.scale == 0.0:
         raise NotFusable("the scale is 0, which the fused operator reads as not given")
+    check_fills(found.scores.biases, dtypes.pop() or ir.DataType.FLOAT)
     for term in found.scores.biases:
         check_fits(edit, term, found.extent)
     if found.nodes_saved < 0:

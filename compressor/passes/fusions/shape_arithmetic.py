@@ -17,12 +17,14 @@ Content = tuple[Size | None, ...]
 
 
 def shape_of(facts: Facts, node: ir.Node) -> Content | None:
-    """The content of Shape, with its optional range of axes."""
-    shape = facts.shape(node.inputs[0])
+    """The content of Shape, with its optional range of axes; open sizes of a trimmed table leave gaps."""
+    measured = node.inputs[0]
+    shape = facts.shape(measured)
     if shape is None:
         return None
     start, end = int_attribute(node, "start", 0), int_attribute(node, "end", len(shape))
-    return shape[slice(start, end)]
+    is_trimmed = measured in facts.trimmed
+    return tuple(None if is_trimmed and size.number is None else size for size in shape[slice(start, end)])
 
 
 def combined(facts: Facts, node: ir.Node) -> Content | None:

@@ -46,10 +46,16 @@ MAX_AXES = 16
 
 
 class Facts:
-    """The facts of all values of a graph and of the graphs inside it."""
+    """The facts of all values of a graph and of the graphs inside it.
+
+    Attributes:
+        trimmed: values cut from a table of fixed length at an open place (see `shapes_moved.sliced`). They are as long
+            as their shape says wherever they meet something of that length, but nothing says that they do.
+    """
 
     def __init__(self) -> None:
         self._facts: dict[ir.Value, Fact] = {}
+        self.trimmed: set[ir.Value] = set()
 
     def __getitem__(self, value: ir.Value | None) -> Fact:
         if value is None:
@@ -133,6 +139,19 @@ def learn_node(facts: Facts, node: ir.Node, opset: int) -> None:
     found = facts_of(facts, node, opset) if node.domain in (*STANDARD_DOMAINS, "com.microsoft") else ()
     for index, output in enumerate(node.outputs):
         facts.learn(output, found[index] if index < len(found) else NOTHING)
+    if _is_trimmed(facts, node):
+        facts.trimmed.update(node.outputs)
+
+
+def _is_trimmed(facts: Facts, node: ir.Node) -> bool:
+    """All that `node` reads is constant or trimmed, some of it trimmed; how to view it does not count."""
+    read = node.inputs[:1] if node.op_type in _VIEWS else node.inputs
+    if not any(value in facts.trimmed for value in read if value is not None):
+        return False
+    return all(value is None or value in facts.trimmed or tensor_of(value) is not None for value in read)
+
+
+_VIEWS = frozenset(["Reshape", "Expand", "Unsqueeze", "Squeeze", "Slice", "Tile", "Pad"])
 
 
 def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:

@@ -47,6 +47,13 @@ def _cast(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     return [Fact(shape, ir.DataType(int_attribute(node, "to", 0)), arithmetic.cast(facts, node))]
 
 
+def _eye_like(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
+    like = facts[node.inputs[0]]
+    return [
+        Fact(like.shape, ir.DataType(int_attribute(node, "dtype", 0)) if "dtype" in node.attributes else like.dtype)
+    ]
+
+
 def _shape(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     content = arithmetic.shape_of(facts, node)
     return [Fact(None if content is None else (Size.of(len(content)),), INT64, content)]
@@ -140,7 +147,6 @@ _SAME = frozenset(
         "HardSigmoid",
         "HardSwish",
         "CumSum",
-        "EyeLike",
         "Not",
         "LayerNormalization",
         "RMSNormalization",
@@ -167,6 +173,7 @@ _RULES: dict[str, Rule] = {
     "Cast": _cast,
     "IsNaN": lambda facts, node, _: [Fact(facts.shape(node.inputs[0]), BOOL)],
     "IsInf": lambda facts, node, _: [Fact(facts.shape(node.inputs[0]), BOOL)],
+    "EyeLike": _eye_like,
     "Shape": _shape,
     "ConstantOfShape": _constant_of_shape,
     "Expand": moving.expand,
@@ -187,7 +194,7 @@ _RULES: dict[str, Rule] = {
     "Flatten": moving.flatten,
     "Range": _range,
     "Conv": windowed.conv,
-    "ConvInteger": windowed.conv,
+    "ConvInteger": windowed.conv_integer,
     "MaxPool": windowed.pool,
     "AveragePool": windowed.pool,
     "LpPool": windowed.pool,

@@ -177,7 +177,10 @@ def sliced(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     shape = list(data.shape)
     for axis, start, end, step in bounds:
         axis %= len(shape)
-        shape[axis] = _sliced_size(shape[axis], start, end, step) or fresh_size(node, axis)
+        size = _sliced_size(shape[axis], start, end, step)
+        if size is not None and size.number is None and shape[axis].number is not None:
+            facts.trimmed.add(node.outputs[0])
+        shape[axis] = size or fresh_size(node, axis)
     return [arithmetic.scalar_fact(arithmetic.sliced(data, bounds), Fact(tuple(shape), data.dtype))]
 
 

@@ -19,6 +19,10 @@ def conv(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     return [Fact((data.shape[0], weight.shape[0], *_slid(node, data.shape[2:], window)), data.dtype)]
 
 
+def conv_integer(facts: Facts, node: ir.Node, opset: int) -> Sequence[Fact]:
+    return [Fact(fact.shape, ir.DataType.INT32) for fact in conv(facts, node, opset)]
+
+
 def pool(facts: Facts, node: ir.Node, _: int) -> Sequence[Fact]:
     data, window = facts[node.inputs[0]], ints_attribute(node, "kernel_shape")
     if data.shape is None or window is None:

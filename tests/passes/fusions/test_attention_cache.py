@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.passes.fusions.fusing import fuse, operators
+from tests.passes.fusions.fusing import draw, fuse, normal, operators
 from tests.passes.fusions.test_grouped_queries import (
     ATTENTION,
     CACHE,
@@ -49,4 +50,39 @@ def test_leaves_the_cache_alone(body: str) -> None:
     model = graph(body, outputs=", int64[4] size" if "size" in body else "")
     result = fuse(model, *([] if "(vh)" in body else feeds(model)))
     assert operators(result.model)["MultiHeadAttention"] == 1
+    assert "attention_caches_fused" not in result.counts
+
+
+OPERATOR = (
+    "k4 = Reshape(k, split) v4 = Reshape(v, split) kh = Transpose <perm=[0, 2, 1, 3]> (k4) "
+    "vh = Transpose <perm=[0, 2, 1, 3]> (v4) kc = Concat <axis=2> (pk, kh) vc = Concat <axis=2> (pv, vh) "
+    "y = com.microsoft.MultiHeadAttention <num_heads=2> (q, kc, vc) "
+)
+INPUTS = "float[B, S, 8] q, float[B, S, 8] k, float[B, S, 8] v, float[B, 2, P, 4] pk, float[B, 2, P, 4] pv"
+FEED = {
+    **{name: normal(2, 3, 8, seed=seed) for seed, name in enumerate("qkv")},
+    **{name: normal(2, 2, 5, 4, seed=seed) for seed, name in enumerate(("pk", "pv"))},
+}
+MASK = np.asarray([[1, 1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1, 1, 1]], np.int32)
+OTHERS = {
+    "that looks back only": (OPERATOR.replace("num_heads=2", "num_heads=2, unidirectional=1"), INPUTS, {}),
+    "with a mask of keys": (
+        OPERATOR.replace("(q, kc, vc)", "(q, kc, vc, , mask, bias)"),
+        f"{INPUTS}, int32[B, T] mask, float[1, 1, S, T] bias",
+        {"mask": MASK, "bias": normal(1, 1, 3, 8)},
+    ),
+    "of new keys and values in other numbers": (
+        OPERATOR,
+        INPUTS.replace("float[B, S, 8] v", "float[B, R, 8] v").replace("float[B, 2, P, 4] pv", "float[B, 2, Q, 4] pv"),
+        {"v": normal(2, 2, 8), "pv": normal(2, 2, 6, 4)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "inputs", "feed"), OTHERS.values(), ids=OTHERS)
+def test_leaves_an_operator_of_the_source_alone(body: str, inputs: str, feed: dict[str, np.ndarray]) -> None:
+    split = {"split": np.asarray([0, 0, 2, 4])}
+    plain = fuse(draw(f"g ({INPUTS}) => (float[B, S, 8] y) {{ {OPERATOR} }}", split), FEED)
+    assert plain.counts["attention_caches_fused"] == 1
+    result = fuse(draw(f"g ({inputs}) => (float[B, S, 8] y) {{ {body} }}", split), {**FEED, **feed})
     assert "attention_caches_fused" not in result.counts

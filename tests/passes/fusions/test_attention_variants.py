@@ -16,6 +16,7 @@ from tests.passes.fusions.test_multi_head_attention import (
     PROJECT,
     SIZE,
     SOFTMAX,
+    SPELLINGS,
     SPLIT,
     WIDTH,
     graph,
@@ -152,3 +153,10 @@ def test_leaves_a_bias_of_the_images_of_windows_alone(bias: str, shape: tuple[in
     model = graph(WINDOWS, 'float["3*B", 6, 8] y', f'float["3*B", 6, 8] x, float[{bias}] bias', weights=SHAPES)
     result = assert_left_alone(model, {"x": normal(6, 6, 8), "bias": normal(*shape)})
     assert reasons(result) == [f"'bias' ({bias.replace(', ', ' x ')}) does not fit scores of B x 3 x 2 x 6 x 6"]
+
+
+def test_leaves_transposed_scores_alone_from_which_a_maximum_along_the_queries_is_taken() -> None:
+    peak = "m = ReduceMax <axes=[-1], keepdims=1> (s) d = Sub(s, m) pt = Softmax <axis=2> (d)"
+    body = SPELLINGS["keys first"].replace("pt = Softmax <axis=2> (s)", peak)
+    result = assert_left_alone(graph(body, inputs="float[B, S, 8] x"), {"x": normal(2, 5, 8)})
+    assert reasons(result) == ["something is added to scores that are transposed"]

@@ -78,3 +78,22 @@ def test_a_literal_zero_stays_a_size_of_zero() -> None:
     text = """g (float[B, N] x) => (float[M, B] y) {
         d = Shape(x) b = Gather(d, i0) t = Concat <axis=0> (i0, b) y = Reshape <allowzero=1> (x, t) }"""
     fuse(draw(text, {"i0": I0}), {"x": normal(3, 0)})
+
+
+def test_the_length_of_a_trimmed_table_is_not_taken_for_that_of_the_tokens() -> None:
+    text = """g (float[B, S, 8] x) => (float[8] y) {
+        d = Shape(x) n = Gather(d, i1) t = Slice(table, i0, n, i0) u = Relu(t) e = Shape(u) k = Gather(e, i0)
+        kf = Cast <to=1> (k) nf = Cast <to=1> (n) q = Div(kf, nf) r = ReduceSum <keepdims=0> (u, i0) y = Mul(r, q) }"""
+    model = draw(text, {"i0": I0, "i1": I1, "table": normal(10, 8)})
+    fuse(model, {"x": normal(2, 3, 8)}, {"x": normal(2, 12, 8)})
+
+
+def test_the_least_of_three_sizes_is_known() -> None:
+    text = """g (float[B, S, 8] x) => (float[B, N, 8] y) {
+        d = Shape(x) b = Gather(d, i0) s = Gather(d, i1) n = Min(b, s, nine) y = Slice(x, i0, n, i1) }"""
+    fuse(draw(text, {"i0": I0, "i1": I1, "nine": np.asarray([9])}), {"x": normal(2, 3, 8)}, {"x": normal(20, 12, 8)})
+
+
+def test_a_unit_matrix_has_the_type_it_is_asked_for() -> None:
+    text = "g (int64[4, 4] x) => (int64[4, 4] y) { e = EyeLike <dtype=1> (x) c = Cast <to=7> (e) y = Add(c, x) }"
+    assert_left_alone(draw(text), {"x": np.ones((4, 4), np.int64)})

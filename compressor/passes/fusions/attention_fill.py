@@ -1,0 +1,65 @@
+"""Say which numbers to add to scores that a graph replaces by a low number.
+
+Softmax gives them the probability 0 either way, but in a row in which every score is masked it shows how they compare:
+replaced scores are equal to each other, whatever they were before. So what is added must be so low that it swallows
+the score, and must keep the order of all numbers that masked scores have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from compressor.passes.fusions.attention_scores import Bias, NotFusable
+from compressor.passes.fusions.match import made_by, number_of
+
+SURELY_MASKED = -1e4
+"""A fill this low gives a probability of exactly 0 beside any score above -9,900: float32 exp underflows at -104."""
+
+SWALLOWS = -1e32
+"""A float32 this low is the same after any score is added to it, and can be added as it is."""
+
+STANDS_IN = -1e30
+"""What stands for fills above `SWALLOWS`: it swallows scores as well, and is swallowed by the lowest float32."""
+
+
+def added_for(fill: float, dtype: ir.DataType) -> float:
+    """The number to add where the graph puts `fill`."""
+    if math.isinf(fill):
+        return fill
+    if dtype == ir.DataType.FLOAT:
+        return fill if fill <= SWALLOWS else STANDS_IN
+    return float(np.finfo(dtype.numpy()).min)  # float16 has no room for two numbers that swallow scores
+
+
+def check_fills(terms: Sequence[Bias], dtype: ir.DataType) -> None:
+    """Make sure that adding `terms` gives the same probabilities as replacing scores, rows masked completely included.
+
+    Raises:
+        NotFusable: it does not.
+    """
+    stood_in: set[float] = set()
+    added: dict[float, float] = {}
+    for term in terms:
+        if term.fill is None:
+            if stood_in and not _is_zero_or_lowest(term, dtype):
+                raise NotFusable(f"'{term.value.name}' is added to scores that were replaced by {max(stood_in):g}")
+            continue
+        if not term.fill <= SURELY_MASKED:
+            raise NotFusable(f"masked scores are replaced by {term.fill:g}, which an added mask cannot express")
+        number = added_for(term.fill, dtype)
+        if added.setdefault(number, term.fill) != term.fill:
+            raise NotFusable(f"scores are replaced by both {added[number]:g} and {term.fill:g}")
+        if number != term.fill:
+            stood_in.add(term.fill)
+
+
+def _is_zero_or_lowest(term: Bias, dtype: ir.DataType) -> bool:
+    """A mask that leaves a stand-in as it is, or swallows it as it would swallow the fill."""
+    node = made_by(term.value, "Where")
+    lowest = float(np.finfo(dtype.numpy()).min)
+    numbers = [number_of(value) for value in node.inputs[1:]] if node is not None else [None]
+    return all(number is not None and number * term.factor in (0.0, lowest, -math.inf) for number in numbers)
