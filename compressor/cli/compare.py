@@ -15,11 +15,12 @@ from compressor.cli.data_options import (
     TokenizerOption,
     read_evaluation,
 )
-from compressor.cli.destinations import is_standard_output
+from compressor.cli.destinations import is_standard_output, refuse_clashes
 from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
     AtolOption,
     CandidateArgument,
+    HtmlOption,
     JsonOption,
     MaxAccuracyDropOption,
     MaxSizeOption,
@@ -37,6 +38,7 @@ def compare_command(
     original: OriginalArgument,
     candidate: CandidateArgument,
     json: JsonOption = None,
+    html: HtmlOption = None,
     atol: AtolOption = None,
     min_cosine: MinCosineOption = None,
     min_agreement: MinAgreementOption = None,
@@ -64,6 +66,8 @@ def compare_command(
         from compressor.render import as_json
         from compressor.render.comparison_as_table import comparison_as_table
         from compressor.render.destination import open_destination
+        from compressor.render.html.comparison_page import comparison_as_html
+        from compressor.render.html.page import MARK as HTML_MARK
         from compressor.render.terminal import print_report, shown_progress
 
         budget = Budget(
@@ -77,13 +81,16 @@ def compare_command(
             data=data, text_column=text_column, tokenizer=tokenizer, labels=labels, task=task, samples=samples,
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
-        with open_destination(json, as_json.MARK) as to_json:
+        refuse_clashes((), json, html)
+        with open_destination(json, as_json.MARK) as to_json, open_destination(html, HTML_MARK) as to_html:
             with nullcontext() if quiet else shown_progress() as progress:
                 comparison = compare(
                     original, candidate, atol=atol, budget=budget, evaluation=evaluation, progress=progress
                 )
             to_json.write(as_json.as_text(as_json.facts_as_dict("compare", comparison)))
-        if not quiet and not is_standard_output(json):
+            if html is not None:
+                to_html.write(comparison_as_html(comparison))
+        if not quiet and not is_standard_output(json, html):
             print_report(comparison_as_table(comparison, worst=show_worst))
         if not comparison.is_valid:
             raise typer.Exit(ExitCode.BROKEN)

@@ -22,6 +22,7 @@ from compressor.cli.endings import ExitCode, errors_as_exit_codes
 from compressor.cli.options import (
     ExcludeOption,
     ForceOption,
+    HtmlOption,
     JobsOption,
     JsonOption,
     KeepOption,
@@ -70,6 +71,7 @@ def compress_command(
     exclude: ExcludeOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
+    html: HtmlOption = None,
     model_card: ModelCardOption = None,
     data: DataOption = None,
     text_column: TextColumnOption = None,
@@ -108,6 +110,7 @@ def compress_command(
         from compressor.render import as_json, as_markdown, as_model_card
         from compressor.render.destination import open_destination
         from compressor.render.forms import forms_of_each, forms_of_report, forms_of_set
+        from compressor.render.html.page import MARK as HTML_MARK
         from compressor.render.terminal import print_report, say, shown_progress
         from compressor.selection import select
         from compressor.separate import compress_each
@@ -127,10 +130,11 @@ def compress_command(
             raise OptionError("--jobs: models that belong together are compressed one after the other; add --separate")
         selected = select(models, output, naming)
         recipe_file = _place_of_recipe(save_recipe, selected, search)
-        refuse_clashes(selected.written, json, markdown, model_card, recipe_file)
+        refuse_clashes(selected.written, json, markdown, html, model_card, recipe_file)
         with (
             open_destination(json, as_json.MARK) as to_json,
             open_destination(markdown, as_markdown.MARK) as to_markdown,
+            open_destination(html, HTML_MARK) as to_html,
             open_destination(model_card, as_model_card.MARK) as to_card,
             open_destination(recipe_file, RECIPE_MARK) as to_recipe,
         ):
@@ -162,8 +166,10 @@ def compress_command(
                         to_recipe.write(report.recipe)
             to_json.write(forms.json)
             to_markdown.write(forms.markdown)
+            if html is not None:
+                to_html.write(forms.html())
             to_card.write(forms.card)
-        if not quiet and not is_standard_output(json, markdown, model_card, recipe_file):
+        if not quiet and not is_standard_output(json, markdown, html, model_card, recipe_file):
             print_report(forms.table)
         for sentence in forms.broken:
             say(sentence)

@@ -44,6 +44,12 @@ ModelCardOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write how the model was made, for its model card, in Markdown; '-' prints it."),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write the report as a page with drawings, whole in itself; '-' prints it."
+    ),
+]
 MinCosineOption = Annotated[
     float | None, typer.Option(metavar="C", help="Smallest cosine similarity of any row of any output that is good.")
 ]

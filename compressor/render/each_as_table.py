@@ -32,12 +32,12 @@ def each_as_table(found: EachReport, *, verbose: bool = False) -> RenderableType
     parts: list[RenderableType] = [
         table,
         *(Text(figures.printable(text), style="red") for text in broken_in_each(found)),
-        *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in _warnings(found)),
+        *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in warnings_of_each(found)),
     ]
     return Group(
         *whole,
         *(Padding(part, (0, 0, 1, 0)) for part in parts),
-        Text(figures.printable(_closing(found)), style="bold"),
+        Text(figures.printable(closing_of_each(found)), style="bold"),
     )
 
 
@@ -46,8 +46,8 @@ def each_as_markdown(found: EachReport) -> str:
     rows = (tuple(plain(cell).replace("\n", " ") for cell in _row(ending)) for ending in found.endings)
     parts = [
         "\n".join([line(_HEADER), "|" + " --- |" * len(_HEADER), *map(line, rows)]),
-        *(f"**Warning:** {plain(text)}" for text in (*broken_in_each(found), *_warnings(found))),
-        plain(_closing(found)),
+        *(f"**Warning:** {plain(text)}" for text in (*broken_in_each(found), *warnings_of_each(found))),
+        plain(closing_of_each(found)),
         f"<sub>{figures.SIZE_UNITS}; drift and one run against the original.</sub>",
     ]
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
@@ -81,7 +81,7 @@ def _figures(report: Report) -> tuple[str, ...]:
     )
 
 
-def _warnings(found: EachReport) -> Iterator[str]:
+def warnings_of_each(found: EachReport) -> Iterator[str]:
     """Name the model in front of each warning, unless all models give it."""
     reports = found.reports
     common = set.intersection(*(set(report.warnings) for report in reports)) if reports else set()
@@ -89,7 +89,7 @@ def _warnings(found: EachReport) -> Iterator[str]:
     yield from (f"{report.source.name}: {text}" for report in reports for text in report.warnings if text not in common)
 
 
-def _closing(found: EachReport) -> str:
+def closing_of_each(found: EachReport) -> str:
     """Say what the run brought, and what its figures leave out."""
     done, total = len(found.reports), figures.plural(len(found.endings), "model")
     said = [f"{done} of {total} compressed: {gain(found.original_bytes, found.total_bytes)}" if done else

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import RenderableType
 
@@ -13,6 +14,8 @@ from compressor.render.as_model_card import card_of_report, card_of_set
 from compressor.render.as_table import report_as_table
 from compressor.render.each_as_table import broken_in_each, each_as_markdown, each_as_table
 from compressor.render.findings_of_set import broken_in, rolled_back
+from compressor.render.html.report_page import report_as_html
+from compressor.render.html.set_page import each_as_html, set_as_html
 from compressor.render.set_as_table import set_as_table
 from compressor.report import EachReport, Outcome, Report, SetReport, Step
 
@@ -23,6 +26,7 @@ class Forms:
 
     Attributes:
         json, markdown, card: texts for files or pipes.
+        html: the same as a page; made when it is asked for, as drawing it takes time.
         table: for a terminal.
         broken: a sentence for each promise that the result does not keep: a pass rolled back, a limit of the budget.
     """
@@ -30,6 +34,7 @@ class Forms:
     json: str
     markdown: str
     card: str
+    html: Callable[[], str]
     table: RenderableType
     broken: tuple[str, ...]
 
@@ -40,6 +45,7 @@ def forms_of_report(report: Report, *, verbose: bool, worst: int = 0) -> Forms:
         json=as_text(report_as_dict(report)),
         markdown=report_as_markdown(report),
         card=card_of_report(report),
+        html=partial(report_as_html, report),
         table=report_as_table(report, verbose=verbose, worst=worst),
         broken=(
             *(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
@@ -54,6 +60,7 @@ def forms_of_set(found: SetReport, *, verbose: bool) -> Forms:
         json=as_text(set_as_dict(found)),
         markdown=set_as_markdown(found),
         card=card_of_set(found),
+        html=partial(set_as_html, found),
         table=set_as_table(found, verbose=verbose),
         broken=(
             *(f"{report.source.name}: {_undone(step)}" for report, step in rolled_back(found)),
@@ -68,6 +75,7 @@ def forms_of_each(found: EachReport, *, verbose: bool) -> Forms:
         json=as_text(each_as_dict(found)),
         markdown=each_as_markdown(found),
         card="\n".join(card_of_report(report) for report in found.reports),
+        html=partial(each_as_html, found),
         table=each_as_table(found, verbose=verbose),
         broken=tuple(broken_in_each(found)),
     )

@@ -50,7 +50,7 @@ def heading(title: str, way: str, facts: Sequence[tuple[str, str]], verdict: str
 def notices(warnings: Iterable[str], broken_limits: Iterable[str]) -> list[Markup]:
     """What a reader must know before believing the figures."""
     return [
-        *(tag("p", tag("strong", "Limit broken: "), text, class_="notice bad") for text in broken_limits),
+        *(tag("p", tag("strong", "Promise broken: "), text, class_="notice bad") for text in broken_limits),
         *(tag("p", tag("strong", "Warning: "), text, class_="notice") for text in warnings),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compressor.render import figures
+from compressor.render.each_as_table import broken_in_each, closing_of_each, warnings_of_each
 from compressor.render.findings_of_set import (
     broken_in,
     closing_of_set,
@@ -19,7 +20,7 @@ from compressor.render.html.page import page, section
 from compressor.render.html.report_page import body, heading, notices
 from compressor.render.html.tables import Cell, table
 from compressor.render.html.waterfall import bars, key
-from compressor.report import Report, SetReport
+from compressor.report import EachReport, Report, SetReport
 
 
 def set_as_html(found: SetReport) -> str:
@@ -37,6 +38,19 @@ def set_as_html(found: SetReport) -> str:
         heading(folder.name, way, facts, closing_of_set(found)),
         *notices([*undone, *warnings_of_set(found)], list(broken_in(found))),
         section("The models", _models(found.reports)),
+        section("Model by model", *map(_folded, found.reports)),
+    )
+
+
+def each_as_html(found: EachReport) -> str:
+    """Write the page of models that have nothing to do with each other."""
+    title = f"{len(found.reports)} of {figures.plural(len(found.endings), 'model')} compressed"
+    facts = [("size", f"{figures.size(found.original_bytes)} → {figures.size(found.total_bytes)}")]
+    return page(
+        title,
+        heading(title, "each for itself", facts, closing_of_each(found)),
+        *notices(warnings_of_each(found), broken_in_each(found)),
+        section("The models", _models(found.reports)) if found.reports else Markup(),
         section("Model by model", *map(_folded, found.reports)),
     )
 
