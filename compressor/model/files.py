@@ -112,6 +112,11 @@ class DataFile:
         except OSError:
             return False
 
+    def has_changed(self) -> bool:
+        """Somebody has written to the file since it was opened; what was read of it may fit nothing."""
+        now = os.fstat(self._descriptor)
+        return (now.st_mtime_ns, now.st_size) != (self.status.st_mtime_ns, self.status.st_size)
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self._descriptor >= 0:

@@ -203,13 +203,17 @@ def verify_written(path: Path, model: ir.Model) -> None:
     Whoever loads a model checks it, so this is the check of the onnx package, too. The runtime is asked last.
 
     Raises:
-        OutputError: the file is not what was written, or ONNX Runtime refuses it although it takes the source.
+        OutputError: the file is not what was written, or its source has changed meanwhile, or ONNX Runtime refuses it
+            although it takes the source.
     """
     try:
         written, refusal = load(path), runtime_refusal(path)
     except ModelError as error:
         raise OutputError(f"the result cannot be read back from the disk: {error}; nothing was left behind") from error
     before, after = carried(model), carried(written)
+    for file in before.files if before is not None else ():
+        if file.has_changed():
+            raise OutputError(f"{file.path}: was written to while it was read; nothing was left behind; run it again")
     if before is not None and after is not None and _interface(before) != _interface(after):
         raise AssertionError("the result has another interface than the source")
     if dict(written.opset_imports) != dict(model.opset_imports) or written.ir_version != model.ir_version:
