@@ -133,6 +133,8 @@ def compress_together(
     settings = _settings(recipe, verify, evaluation, progress, replace(limits, max_size=None) if search else None)
     if settings.evaluation.data is not None and len(paths) > 1:
         raise OptionError("data fits one model at a time; compress the models one by one, or leave out --data")
+    if search and not limits.limits_quality:
+        raise OptionError("a search over several models needs a limit on quality (--min-cosine, ...); a size is of all")
     models, origin = [Path(path) for path in paths], Path(folder) if folder is not None else None
     placement = place(models, Path(out), origin, naming, overwrite=force)
     sources = {target: load(path) for target, path in placement.sources.items()}

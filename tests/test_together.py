@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from compressor import OptionError, OutputError, Recipe, compress, compress_together
+from compressor import Budget, OptionError, OutputError, Recipe, compress, compress_together
 from compressor.evaluation import judge
 from compressor.report import Outcome
 
@@ -148,3 +148,8 @@ def test_names_must_differ(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no model is given"):
         compress_together([], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_search_over_several_takes_a_limit_on_quality(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"needs a limit on quality \(--min-cosine, ...\); a size is of all"):
+        compress_together(pair, tmp_path / "out", search=True, budget=Budget(max_size="50%"))

@@ -94,7 +94,7 @@ def probe_axes(model: ir.Model, *, seed: int = 0) -> tuple[AxisFinding, ...] | R
     opened = _Model(session, tuple(model.graph.outputs), specs, roles, base, seed)
     refusal = opened.failure(base)
     if refusal:  # values differ from those of the sample that ran, so they matter as much as the sizes
-        return Refusal(reason=f"it runs on some made-up inputs and not on others: {refusal}")
+        return Refusal(reason=f"with other made-up inputs than those that ran it {refusal}")
     roles_in_order = dict.fromkeys(role for role in roles.values() if role in _PLAN_FIELDS)
     return tuple(finding for role in roles_in_order for finding in _findings(opened, role))
 
