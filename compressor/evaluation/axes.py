@@ -28,6 +28,24 @@ _PLAN_FIELDS = {Role.BATCH: "batch", Role.LENGTH: "length", Role.TARGET: "target
 """Roles whose size can be chosen; the others follow from these, or are no sizes to vary."""
 
 
+_TRIES = 4
+"""Runs until outputs have the sizes that they declare: one, and one for each axis that is baked in."""
+
+_LARGEST = {Role.BATCH: 16}
+"""Sizes that outputs show and that are tried; a declaration may be wrong, and 64 rows for 4 lead to 1,024."""
+
+_LARGEST_OF_OTHERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What came of a run: why it is none, and where an output shows another size than it declares, which."""
+
+    reason: str = ""
+    axis: str = ""
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Model:
     """A model open for trying sizes on."""
@@ -39,8 +57,8 @@ class _Model:
     base: Plan
     seed: int
 
-    def failure(self, plan: Plan, known: Mapping[str, int] | None = None) -> str:
-        """Why it does not run at these sizes; empty where it does."""
+    def failure(self, plan: Plan, known: Mapping[str, int] | None = None) -> _Failure:
+        """Run it at these sizes; without a reason where it does what it declares."""
         random = np.random.default_rng(self.seed)
         feeds = {
             spec.name: make_values(spec, choose_shape(spec, self.roles, plan, known), plan, 0, random)
@@ -48,20 +66,19 @@ class _Model:
         }
         outputs = run_batch(self.session, feeds)
         if isinstance(outputs, Refusal):
-            return outputs.reason
+            return _Failure(outputs.reason)
         sizes = {axis: plan.size(role) for axis, role in self.roles.items()} | dict(known or {})
-        return next(self._misshapen(outputs, sizes), "")
+        return next(self._misshapen(outputs, sizes), _Failure())
 
-    def _misshapen(self, outputs: Outputs, sizes: Mapping[str, int]) -> Iterator[str]:
+    def _misshapen(self, outputs: Outputs, sizes: Mapping[str, int]) -> Iterator[_Failure]:
         """Outputs that do not have the sizes they declare: a Reshape to (2, -1) runs on three rows, and mixes them."""
         for declared, output in zip(self.outputs, outputs, strict=True):
             found = np.shape(output) if isinstance(output, np.ndarray) else ()
             for axis, size in zip(_symbols(declared), found, strict=False):
                 if axis in sizes and sizes[axis] != size:
-                    yield (
-                        f"gives output '{declared.name}' of shape {'x'.join(map(str, found))}, "
-                        f"where {axis} should be {sizes[axis]}"
-                    )
+                    shape = "x".join(map(str, found))
+                    reason = f"gives output '{declared.name}' of shape {shape}, where {axis} should be {sizes[axis]}"
+                    yield _Failure(reason, axis, size)
 
 
 def _symbols(value: ir.Value) -> list[str]:
@@ -91,12 +108,25 @@ def probe_axes(model: ir.Model, *, seed: int = 0) -> tuple[AxisFinding, ...] | R
         return samples
     roles = assign_roles(specs)
     base = _base_plan(specs, roles, samples.batches[0])
-    opened = _Model(session, tuple(model.graph.outputs), specs, roles, base, seed)
-    refusal = opened.failure(base)
-    if refusal:  # values differ from those of the sample that ran, so they matter as much as the sizes
-        return Refusal(reason=f"with other made-up inputs than those that ran it {refusal}")
+    opened = _on_firm_ground(_Model(session, tuple(model.graph.outputs), specs, roles, base, seed))
+    if isinstance(opened, Refusal):
+        return opened
     roles_in_order = dict.fromkeys(role for role in roles.values() if role in _PLAN_FIELDS)
     return tuple(finding for role in roles_in_order for finding in _findings(opened, role))
+
+
+def _on_firm_ground(model: _Model) -> _Model | Refusal:
+    """Find sizes at which outputs are as they declare: a Reshape to (2, -1) runs on four rows, and is right for two."""
+    failure = model.failure(model.base)
+    for _ in range(_TRIES - 1):
+        role = model.roles.get(failure.axis)
+        if role not in _PLAN_FIELDS or not 0 < failure.size <= _LARGEST.get(role, _LARGEST_OF_OTHERS):
+            break
+        model = replace(model, base=_resized(model.base, {role: failure.size}))
+        failure = model.failure(model.base)
+    if failure.reason:  # values differ from those of the sample that ran, so they matter as much as the sizes
+        return Refusal(reason=f"with other made-up inputs than those that ran it {failure.reason}")
+    return model
 
 
 def _findings(model: _Model, role: Role) -> Iterator[AxisFinding]:
@@ -104,11 +134,11 @@ def _findings(model: _Model, role: Role) -> Iterator[AxisFinding]:
     axes = [axis for axis, its_role in model.roles.items() if its_role is role]
     size = model.base.size(role)
     others = _other_sizes(role, size)
-    together = {other: model.failure(_resized(model.base, {role: other})) for other in others}
+    together = {other: model.failure(_resized(model.base, {role: other})).reason for other in others}
     for axis in axes:
         failures = together
         if len(axes) > 1 and all(together.values()):
-            failures = {other: model.failure(model.base, {axis: other}) for other in others}
+            failures = {other: model.failure(model.base, {axis: other}).reason for other in others}
         runs = tuple(other for other, failure in failures.items() if not failure)
         yield AxisFinding(
             axis=axis,

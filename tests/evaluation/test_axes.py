@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx.parser
 import onnx_ir as ir
+import pytest
+from onnx import numpy_helper
 
 from compressor.evaluation.axes import probe_axes
 from compressor.evaluation.contract import Refusal
@@ -65,6 +68,43 @@ def test_rows_that_are_mixed_without_a_failure_are_noticed() -> None:
     """)
     assert found["batch"].is_fixed
     assert "where batch should be" in found["batch"].reason
+
+
+@pytest.mark.parametrize(("baked", "axis", "size"), [("2, -1, 8", "batch", 2), ("1, -1, 8", "batch", 1)])
+def test_a_size_that_mixes_rows_of_the_first_sample_is_found(baked: str, axis: str, size: int) -> None:
+    """The first sample has four rows, and runs."""
+    found = probed(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[batch, seq, 8] x) => (float[batch, seq, 8] y) <int64[3] shape = {{{baked}}}>
+        {{ y = Reshape(x, shape) }}
+    """)
+    assert found[axis].is_fixed
+    assert found[axis].sizes == (size,)
+    assert not found["seq"].is_fixed
+
+
+def test_a_length_that_a_table_of_positions_fixes_is_found() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[batch, seq, 8] x) => (float[batch, seq, 8] y) { y = Add(x, positions) }
+    """)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 77, 8), np.float32), "positions"))
+    findings = probe_axes(ir.from_proto(model))
+    assert not isinstance(findings, Refusal)
+    assert {finding.axis: finding.is_fixed for finding in findings} == {"batch": False, "seq": True}
+
+
+def test_outputs_that_declare_what_they_never_are_are_refused() -> None:
+    found = probe_axes(
+        ir.from_proto(
+            onnx.parser.parse_model("""
+                <ir_version: 8, opset_import: ["" : 17]>
+                g (float[batch, 8] x) => (float[batch, 8] y) { y = Concat<axis = 0>(x, x) }
+            """)
+        )
+    )
+    assert isinstance(found, Refusal)
+    assert "where batch should be" in found.reason
 
 
 def test_axes_that_must_be_equal_are_varied_together() -> None:
