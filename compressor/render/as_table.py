@@ -46,8 +46,9 @@ def report_as_table(report: Report, *, verbose: bool = False, worst: int = 0) ->
     if report.attempts:
         parts.append(search_as_table(report.attempts))
     parts += _fidelity(report, verbose, worst)
-    parts += [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
-    parts += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]
+    said = [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
+    said += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]
+    parts += [Group(*said)] if said else []
     return Group(
         _heading(report), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(closing(report), style="bold")
     )

@@ -7,8 +7,8 @@ from enum import Enum
 
 from compressor.report import Size
 
-SMALLEST_SHARE = 0.0125
-"""Share of the largest model in a report below which a kind of bytes is not seen in a bar of 40 characters or fewer."""
+SMALLEST_SHARE = 0.025
+"""Share of the largest model in a report below which a kind of bytes is not drawn: a character of a bar of 40."""
 
 
 class Kind(Enum):

@@ -27,6 +27,12 @@ def test_report_reads_well_at_80_columns(report: Report, printed: Printed, golde
     golden("report.txt", printed(report_as_table(report)))
 
 
+def test_a_report_of_many_candidates_still_fits_a_screen(report: Report, printed: Printed) -> None:
+    skips = tuple(Skip(candidate=f"n{i}", reason=f"reason {'x' * (i % 30)}", weight_bytes=i) for i in range(5000))
+    steps = tuple(replace(step, skipped=skips) for step in (*report.steps, *report.steps))
+    assert len(printed(report_as_table(replace(report, steps=steps))).splitlines()) <= 40
+
+
 def test_verbose_report_unfolds_every_candidate(report: Report, printed: Printed, golden: Golden) -> None:
     golden("report_verbose.txt", printed(report_as_table(report, verbose=True)))
 

@@ -59,7 +59,7 @@ def test_what_is_left_of_a_model_shows_however_small_it_is() -> None:
 def test_an_encoding_without_blocks_gets_characters_of_ascii(encoding: str) -> None:
     assert drawn(SizeBar(HALF, 1000), encoding) == "###oooooo="
     assert drawn(BarLegend((HALF,)), encoding, 80).split("  ") == [
-        "# float weights", "o int8 weights", "= graph", "- metadata",
+        "# float weights", "o int8 weights", "= graph",
     ]  # fmt: skip
 
 
