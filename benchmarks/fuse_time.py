@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contenders import CONTENDERS, Contender
 from measure import Usage
-from peers import SHAPES
+from peers import SHAPES, versions
 from run import ROOT, attempt
 
 COUNT = """
@@ -45,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.path.append(str(ROOT))  # the project itself need not be installed
     for model in options.models:
-        missing = [f"{rival.name}: {reason}" for rival in RIVALS if (reason := rival.missing(model))]
+        missing = [f"{rival.name}: {reason}" for rival in RIVALS if (reason := rival.missing(model, versions()))]
         if missing:
             raise SystemExit("; ".join(missing))
         compare(model, options.rounds, options.timeout)

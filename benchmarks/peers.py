@@ -75,7 +75,7 @@ def onnx_ir_deduplicate(model: Path, out: Path) -> None:
 
 
 def onnxslim(model: Path, out: Path) -> None:
-    import onnxslim as package
+    import onnxslim as package  # type: ignore[import-not-found]  # in the peers' environment only
 
     package.slim(str(model), str(out), save_as_external_data=data_of(model).exists())
 
@@ -154,21 +154,23 @@ def _is_equal(first: Any, second: Any) -> bool:
 
 
 def onnxsim(model: Path, out: Path) -> None:
-    import onnxsim as package
+    import onnxsim as package  # type: ignore[import-not-found]  # in the peers' environment only
 
     package.simplify(str(model), output_path=str(out))
 
 
 def onnxoptimizer(model: Path, out: Path) -> None:
     import onnx
-    import onnxoptimizer as package
+    import onnxoptimizer as package  # type: ignore[import-not-found]  # in the peers' environment only
 
     save(package.optimize(onnx.load(model)), model, out)
 
 
 def optimum_deduplicate(model: Path, out: Path) -> None:
     import onnx
-    from optimum.onnx.graph_transformations import remove_duplicate_weights
+    from optimum.onnx.graph_transformations import (  # type: ignore[import-not-found]  # the same
+        remove_duplicate_weights,
+    )
 
     save(remove_duplicate_weights(onnx.load(model), inplace=True), model, out)
 
