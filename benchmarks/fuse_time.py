@@ -29,7 +29,7 @@ print(sum(node.op_type in ("Attention", "MultiHeadAttention") for node in nodes)
 RIVALS = (
     Contender(
         name="compressor fuse, unverified",
-        package="compressor",
+        package="",
         does="`--passes fuse --no-verify`",
         arguments=("--passes", "fuse", "--no-verify"),
     ),

@@ -21,7 +21,7 @@ from run import ROOT, attempt
 
 OURS = Contender(
     name="compressor quantize, unverified",
-    package="compressor",
+    package="",
     does="`--passes quantize --no-verify`: neither runs a result",
     arguments=("--passes", "quantize", "--no-verify"),
 )
