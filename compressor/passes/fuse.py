@@ -108,6 +108,7 @@ class FuseTransformer(Pass):
         skip_layer_normalization.fuse(edit, skips)
         if self.target is Target.STANDARD:
             edit.skipped += lower(edit)[1]
+        edit.drop_unread()
         edit.counts.update(_settle(model))
         if any(node.domain == CONTRIB for node in model.graph.all_nodes()):
             model.graph.opset_imports.setdefault(CONTRIB, 1)
@@ -140,6 +141,7 @@ def _settle(model: ir.Model) -> Counter[str]:
         nodes = model.graph.num_nodes()
         edit = GraphEdit(model)
         plain_shapes.simplify(edit)
+        edit.drop_unread()
         counts.update(edit.counts)
         if not edit.counts and model.graph.num_nodes() == nodes:
             break

@@ -180,6 +180,24 @@ def test_time_grows_with_the_graph_and_no_faster() -> None:
     assert many < 8 * few * 3 + 0.5, "eight times the nodes take about eight times as long"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (float[A, 1] v0, float[B, 1] v1) => (float[C, D] v61) { "
+        + " ".join(f"v{i + 2} = Add(v{i}, v{i + 1})" for i in range(60))
+        + " }",
+        "g (float[A, 2, B, 4] v0) => (float[A, 2, B, 4] y) { "
+        + " ".join(f"v{i + 1} = {'Add' if i % 2 else 'Mul'}(v{i}, v{i})" for i in range(60))
+        + " y = Softmax(v60) }",
+    ],
+    ids=["sizes named after sizes", "scores of scores"],
+)
+def test_time_does_not_double_with_each_node_that_reads_two(text: str) -> None:
+    started = time.process_time()
+    FuseTransformer().run(draw(text))
+    assert time.process_time() - started < 5, "a hundredth of that; doubled, it would take years"
+
+
 def _chain(layers: int) -> ir.Model:
     nodes, value = [], "x"
     for layer in range(layers):

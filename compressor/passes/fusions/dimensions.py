@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from hashlib import blake2b
 from itertools import zip_longest
 
 Monomial = tuple[str, ...]
+
+MAX_NAME = 500
+"""Characters of the longest name; formulas of formulas would double it with every node of a hostile graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,9 @@ class Size:
 
     @staticmethod
     def of(value: int | str) -> Size:
-        """Make the size of a number, or of a name."""
+        """Make the size of a number, or of a name; one that is too long is replaced by its digest."""
         if isinstance(value, str):
+            value = value if len(value) <= MAX_NAME else f"size#{blake2b(value.encode(), digest_size=16).hexdigest()}"
             return Size((((value,), 1),))
         return Size((((), int(value)),) if value else ())
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from compressor.passes.fusions.match import STANDARD_DOMAINS
+from compressor.passes.fusions.match import STANDARD_DOMAINS, is_operator
 from compressor.passes.fusions.shape_facts import Facts, infer, learn_node, nodes_of
 from compressor.passes.target import Target, lack_of
 from compressor.report import Skip
@@ -39,6 +39,7 @@ class GraphEdit:
         self.facts: Facts = infer(model.graph, self.opset)
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = []
+        self._less_read: dict[ir.Value, None] = {}
         self._integers: dict[tuple[int, ...], ir.Value] = {}
         self._constants = {
             _content(tensor): value
@@ -107,7 +108,7 @@ class GraphEdit:
         ir.convenience.replace_all_uses_with(old, existing)
 
     def sweep(self, nodes: Iterable[ir.Node | None]) -> None:
-        """Remove those of `nodes` that nobody needs, then what only they needed, initializers included."""
+        """Remove those of `nodes` that nobody needs, then what only they needed; constants go in `drop_unread`."""
         pending = [node for node in nodes if node is not None]
         while pending:
             node = pending.pop()
@@ -118,12 +119,26 @@ class GraphEdit:
             node.graph.remove(node, safe=True)
             for value in read:
                 producer = value.producer()
-                if producer is not None:
+                if value.is_initializer() or (producer is not None and is_operator(producer, "Constant")):
+                    self._less_read[value] = None
+                elif producer is not None:
                     pending.append(producer)
-                elif value.is_initializer() and not (value.uses() or value.is_graph_input() or value.is_graph_output()):
-                    assert value.graph is not None
-                    assert value.name is not None
-                    value.graph.initializers.pop(value.name, None)
+
+    def drop_unread(self) -> None:
+        """Remove the constants that only swept nodes read.
+
+        Once for all: a constant that every layer reads has so many readers that listing them at each sweep takes most
+        of the time on a large graph.
+        """
+        for value in self._less_read:
+            if value.uses() or value.is_graph_input() or value.is_graph_output():
+                continue
+            node, graph = value.producer(), value.graph
+            if node is not None and node.graph is not None:
+                node.graph.remove(node, safe=True)
+            elif node is None and graph is not None and value.name is not None:
+                graph.initializers.pop(value.name, None)
+        self._less_read.clear()
 
     def skip(self, candidate: str, reason: str) -> None:
         """Note a candidate that was left alone."""

@@ -117,7 +117,7 @@ def _single(facts: Facts, value: ir.Value, is_interleaved: bool) -> tuple[ir.Val
     before = _repeated(facts, value, is_interleaved)
     if before is not None:
         return before, False
-    return (value, True) if _repeats(facts, value, is_interleaved, MAX_STEPS) else None
+    return (value, True) if _Repetition(facts, is_interleaved).holds(value, MAX_STEPS) else None
 
 
 def _repeated(facts: Facts, value: ir.Value, is_interleaved: bool) -> ir.Value | None:
@@ -151,26 +151,38 @@ def _as_row(facts: Facts, column: ir.Value, axis: int, pairs: int) -> ir.Value |
     return source if (shape[-2] if axis == -1 else shape[-1]).number == pairs else None
 
 
-def _repeats(facts: Facts, value: ir.Value | None, is_interleaved: bool, depth: int) -> bool:
-    """Both features of a pair have the same entry in `value`, in every run."""
-    if value is None or depth == 0:
-        return False
-    if width(facts, value) == 1 or _repeated(facts, value, is_interleaved) is not None:
-        return True
-    tensor = tensor_of(value)
-    if tensor is not None:
-        return _constant_repeats(tensor, is_interleaved)
-    node = value.producer()
-    if node is None:
-        return False
-    if made_by(value, *_SAME_FOR_EACH_ENTRY):
-        return _repeats(facts, node.inputs[0], is_interleaved, depth - 1)
-    if made_by(value, "Mul", "Add", "Div", "Sub", "Where"):
-        return all(
-            facts.shape(given) == () or _repeats(facts, given, is_interleaved, depth - 1) for given in node.inputs
-        )
-    source = _same_rows(facts, node)
-    return source is not None and _repeats(facts, source, is_interleaved, depth - 1)
+class _Repetition:
+    """Whether both features of a pair have the same entry, in every run; each value is looked at once."""
+
+    def __init__(self, facts: Facts, is_interleaved: bool) -> None:
+        self._facts = facts
+        self._is_interleaved = is_interleaved
+        self._known: dict[ir.Value, bool] = {}
+
+    def holds(self, value: ir.Value | None, depth: int) -> bool:
+        """Say so of `value`, looking `depth` operators back."""
+        if value is None or depth == 0:
+            return False
+        if value not in self._known:
+            self._known[value] = self._follows(value, depth)
+        return self._known[value]
+
+    def _follows(self, value: ir.Value, depth: int) -> bool:
+        facts = self._facts
+        if width(facts, value) == 1 or _repeated(facts, value, self._is_interleaved) is not None:
+            return True
+        tensor = tensor_of(value)
+        if tensor is not None:
+            return _constant_repeats(tensor, self._is_interleaved)
+        node = value.producer()
+        if node is None:
+            return False
+        if made_by(value, *_SAME_FOR_EACH_ENTRY):
+            return self.holds(node.inputs[0], depth - 1)
+        if made_by(value, "Mul", "Add", "Div", "Sub", "Where"):
+            return all(facts.shape(given) == () or self.holds(given, depth - 1) for given in node.inputs)
+        source = _same_rows(facts, node)
+        return source is not None and self.holds(source, depth - 1)
 
 
 def _same_rows(facts: Facts, node: ir.Node) -> ir.Value | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from compressor.passes.fusions.dimensions import Size, limited
+from compressor.passes.fusions.dimensions import MAX_NAME, Size, limited
 from compressor.passes.fusions.match import STANDARD_DOMAINS, numbers_of, tensor_of
 
 Shape = tuple[Size, ...]
@@ -39,8 +39,6 @@ class Fact:
 
 
 NOTHING = Fact()
-MAX_NAME = 500
-"""Characters of the longest dimension name that is read as a formula."""
 MAX_AXES = 16
 """Tensors with more axes are in no pattern; what is known of them is dropped, so that hostile graphs stay cheap."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -315,3 +316,12 @@ def test_is_left_out_where_the_user_says_so() -> None:
     assert "RotaryEmbedding" not in operators(
         assert_left_alone(model, *feeds(model), without=frozenset({"rotary_embedding"})).model
     )
+
+
+def test_looks_at_each_value_once_however_many_ways_lead_to_it() -> None:
+    """Squares of squares: 2^20 ways from the cosines to the table."""
+    squares = "t0 = Exp(c3) " + "".join(f"t{step + 1} = Mul(t{step}, t{step}) " for step in range(20))
+    looked_up = LOOKED_UP.replace("c = Unsqueeze(c3, i1)", f"{squares}c = Unsqueeze(t20, i1)")
+    started = time.process_time()
+    assert fuse(graph(TO_HEADS + looked_up + ROTATED)).counts["rotary_embedding_fused"] == 2
+    assert time.process_time() - started < 5, "a hundredth of that"

@@ -118,6 +118,12 @@ REFUSED = {
         'y = ConvTranspose<auto_pad="SAME_UPPER">(x, s)',
         "ConvTranspose pads by itself, which opset 11 changed",
     ),
+    "mask": (10, "y, k = Dropout(x) z = Not(k)", "Dropout gives its mask, which opsets 10 and 12 changed"),
+    "dropped mode": (
+        11,
+        'y = Resize<coordinate_transformation_mode="tf_half_pixel_for_nn">(x, s, s)',
+        "Resize takes its pixels from where opset 13 does no more",
+    ),
     "too old": (6, "y = Relu(x)", "nodes of opset 6, before 7, are not converted"),
 }
 REACHED = {"of groups": 20, "not run": 20}

@@ -93,7 +93,12 @@ def split(edit: GraphEdit, node: ir.Node) -> Change:
 
 
 def dropout(edit: GraphEdit, node: ir.Node) -> Change:
-    """Without a third input that says it is training, which came with opset 12, the ratio has no effect."""
+    """Without a third input that says it is training, which came with opset 12, the ratio has no effect.
+
+    The mask was of another type before opset 10, and is full of zeros in ONNX Runtime before opset 12.
+    """
+    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
+        raise NotConvertible("Dropout gives its mask, which opsets 10 and 12 changed")
     return lambda: node.attributes.__delitem__("ratio") if "ratio" in node.attributes else None
 
 
@@ -107,7 +112,10 @@ def batch_normalization(edit: GraphEdit, node: ir.Node) -> Change:
 
 
 def resize(edit: GraphEdit, node: ir.Node) -> Change:
-    """Before opset 13 an empty tensor stood for a region or scales that are not given."""
+    """Before opset 13 an empty tensor stood for a region or scales that are not given; 13 dropped a mode."""
+    mode = node.attributes.get("coordinate_transformation_mode")
+    if mode is not None and mode.as_string() == "tf_half_pixel_for_nn":
+        raise NotConvertible("Resize takes its pixels from where opset 13 does no more")
 
     def change() -> None:
         for index in (1, 2):

@@ -42,6 +42,7 @@ def lower(edit: GraphEdit) -> tuple[int, list[Skip]]:
             lowered += 1
         except NotLowerable as refusal:
             stay.append(Skip(candidate=place_of(node), reason=str(refusal)))
+    edit.drop_unread()
     return lowered, stay
 
 

@@ -58,6 +58,7 @@ def raise_opset(model: ir.Model, wanted: int = NEWEST) -> Raised:
             continue
         for change in edits:
             change()
+        edit.drop_unread()
         _import(model, opset)
         return Raised(opset, first_obstacle)
     return Raised(edit.opset, first_obstacle)
