@@ -73,7 +73,7 @@ def _sizes(comparison: Comparison) -> Markup:
     columns = ("model", "what it is made of", "size", "stored twice", *([score.metric] if score else []), "one run")
     notes = [] if score is None else [tag("p", legend_of(score), class_="note")]
     laid_out = table(columns, rows, caption="Size and speed side by side")
-    return section("Side by side", laid_out, key(sizes, with_change=True), *notes)
+    return section("Side by side", laid_out, key(sizes, "less than the original"), *notes)
 
 
 def _checks(comparison: Comparison) -> Markup:

@@ -36,7 +36,7 @@ def layers_section(before: tuple[Layer | None, Size], after: tuple[Layer | None,
         "Where the bytes are",
         tag("p", "Each tile is a layer's weights of one kind; its area is their bytes. A weight that several layers "
             "use is drawn once, in the first of them.", class_="note"),
-        key((old_size, new_size), with_change=False),
+        key((old_size, new_size)),
         *drawn,
         _details(old, new),
     )  # fmt: skip

@@ -60,7 +60,7 @@ def _models(reports: Sequence[Report]) -> Markup:
     sizes = [size for report in reports for size in (report.original, report.final)]
     note = "After, alone: if no weights were shared. Each bar is to the scale of its own model."
     laid_out = table(columns, [_row(report) for report in reports], caption="The models, before and after")
-    return joined((laid_out, key(sizes, with_change=True), tag("p", note, class_="note")))
+    return joined((laid_out, key(sizes, "removed"), tag("p", note, class_="note")))
 
 
 def _row(report: Report) -> list[Cell]:

@@ -12,7 +12,7 @@ from compressor.render.html.tables import Cell, table
 from compressor.render.html.waterfall import bars, key
 from compressor.render.quantized_weights import quantization_lines
 from compressor.render.scores import legend_of, score_of
-from compressor.report import Fidelity, Latency, Outcome, Report, Size, Step, TaskScore
+from compressor.report import Fidelity, Outcome, Report, Size, Step, TaskScore
 
 
 def passes_section(report: Report) -> Markup:
@@ -25,7 +25,7 @@ def passes_section(report: Report) -> Markup:
     score = report.original_score
     scored = [] if score is None else [score.metric]
     columns = ("model after", "what is left", "size", "change", "ratio", "max rel", "cosine", "top-1", *scored,
-               "one run", "speed")  # fmt: skip
+               *([] if report.original_latency is None else ["one run", "speed"]))  # fmt: skip
     notes = [
         f"{figures.SIZE_UNITS}. Change: against the model before the pass. Ratio and speed: how many times smaller and "
         "faster than the original. Max rel, cosine, top-1: the worst of all outputs and samples."
@@ -33,7 +33,9 @@ def passes_section(report: Report) -> Markup:
     notes += [] if score is None else [legend_of(score)]
     notes.append(f"One run: {timing_of(report)}.")
     laid_out = table(columns, rows, caption="The model after every pass")
-    return section("Pass by pass", laid_out, key(sizes, with_change=True), *(tag("p", n, class_="note") for n in notes))
+    return section(
+        "Pass by pass", laid_out, key(sizes, "removed by the pass"), *(tag("p", n, class_="note") for n in notes)
+    )
 
 
 def deeds_section(report: Report) -> Markup:
@@ -56,8 +58,7 @@ def _row(name: str, size: Size, done: tuple[Step, Size] | None, bar: Markup, rep
         Cell("") if step is None else Cell(f"{figures.times(ratio)}x", ratio),
         *_drift(None if step is None else step.fidelity, is_original=step is None),
         *([] if report.original_score is None else [_score(score)]),
-        _time(report.original_latency if step is None else step.latency),
-        Cell("") if step is None or step.speedup is None else Cell(f"{step.speedup:.2f}x", step.speedup),
+        *([] if report.original_latency is None else _times(report, step)),
     ]
 
 
@@ -65,7 +66,7 @@ def _drift(fidelity: Fidelity | None, *, is_original: bool) -> list[Cell]:
     if is_original:
         return [Cell("")] * 3
     if fidelity is None or not fidelity.outputs:
-        return [Cell(figures.NOT_MEASURED)] * 3
+        return [Cell(figures.NOT_MEASURED, class_="unknown"), Cell("-"), Cell("-")]
     if fidelity.is_bit_identical:
         return [Cell("bit-identical", 0.0, "good"), Cell("1", 1.0), Cell("100 %", 1.0)]
     cosine, agreement = fidelity.worst_cosine, fidelity.worst_top1_agreement
@@ -78,14 +79,18 @@ def _drift(fidelity: Fidelity | None, *, is_original: bool) -> list[Cell]:
 
 def _score(score: TaskScore | None) -> Cell:
     if score is None:
-        return Cell(figures.NOT_MEASURED)
+        return Cell(figures.NOT_MEASURED, class_="unknown")
     return Cell(" ".join(score_of(score)), score.value, "wrap")
 
 
-def _time(latency: Latency | None) -> Cell:
+def _times(report: Report, step: Step | None) -> list[Cell]:
+    """What one run takes, and how many times as fast as the original that is."""
+    latency = report.original_latency if step is None else step.latency
     if latency is None:
-        return Cell(figures.NOT_MEASURED)
-    return Cell(figures.milliseconds(latency.median_ms), latency.median_ms)
+        return [Cell(figures.NOT_MEASURED, class_="unknown"), Cell("-")]
+    taken = Cell(figures.milliseconds(latency.median_ms), latency.median_ms)
+    speed = None if step is None else step.speedup
+    return [taken, Cell("") if speed is None else Cell(f"{speed:.2f}x", speed)]
 
 
 def _deeds(step: Step, before: Size) -> Iterator[Markup]:

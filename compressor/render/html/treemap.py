@@ -124,9 +124,14 @@ def _drawn(tile: Tile) -> Markup:
     box = tile.box
     place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
     if tile.kind is None:
-        return tag("rect", class_="group", **place)
+        return tag("rect", class_="group", stroke_width=_outline(box), **place)
     title = tag("title", f"{_name(tile)}: {figures.size(tile.count)} of {tile.kind.value}")
     return tag("g", title, tag("rect", class_=kind_class(tile.kind), **place), *_label(tile))
+
+
+def _outline(box: Box) -> float:
+    """Set the larger layers off from each other by wider gaps."""
+    return 1.0 + min(2.0, math.sqrt(box.area) / 66)
 
 
 def _name(tile: Tile) -> str:

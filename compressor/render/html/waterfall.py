@@ -18,12 +18,12 @@ def bars(sizes: Sequence[Size]) -> list[Markup]:
     return [_bar(size, before, whole) for size, before in zip(sizes, (None, *sizes), strict=False)]
 
 
-def key(sizes: Iterable[Size], *, with_change: bool) -> Markup:
-    """Say which colour stands for what, as far as it occurs."""
+def key(sizes: Iterable[Size], gone: str = "") -> Markup:
+    """Say which colour stands for what, as far as it occurs; `gone` is what bars lack of those before them."""
     found = {kind for size in sizes for kind, count in composition(size).items() if count}
     marks = [(f"mark {kind_class(kind)}", kind.value) for kind in Kind if kind in found]
-    if with_change:
-        marks.append(("mark gone", "removed by the pass"))
+    if gone:
+        marks.append(("mark gone", gone))
     return tag("ul", *(tag("li", tag("span", class_=name), f" {text}") for name, text in marks), class_="key")
 
 
