@@ -92,7 +92,7 @@ class Chain:
             return None
         from compressor.evaluation.observe import Observer  # what runs models is imported where one is run
 
-        return Observer(self._judge.samples, self._judge.threads)
+        return Observer(self._judge.samples, self._judge.threads, self._judge.room)
 
     def _try(self, step: Pass, result: PassResult) -> _Trial:
         if not result.is_changed:

@@ -13,10 +13,10 @@ from compressor.evaluation.contract import Feeds, Outputs, Refusal, Samples, Ses
 from compressor.evaluation.latency import measure_latency
 from compressor.evaluation.material import Material
 from compressor.evaluation.reference import Progress, Reference, keep_outputs, open_reference, told
+from compressor.evaluation.room import Room, find_room, why_tight
 from compressor.evaluation.running import stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.tasks.scoring import OriginalScore, Scorer, score_candidate, score_original
-from compressor.model.session import open_session
 from compressor.report import Batching, Fidelity, Latency, TaskScore, speedup
 
 NO_SPINNING = {"session.intra_op.allow_spinning": "0"}
@@ -62,6 +62,7 @@ class Judge:
         rehearsal: the same on made-up inputs, where `reference` is of the user's: text has no padding on the left, and
             no holes in its mask, so a fusion that gets these wrong would pass.
         original_score: how well the original does its task; None without labels.
+        room: how models are opened; where it is tight, the original is no longer open.
         threads: threads given to each session.
         tell: told in a few words what is being done.
     """
@@ -69,6 +70,7 @@ class Judge:
     reference: Reference
     rehearsal: Reference | None = None
     original_score: OriginalScore | None = None
+    room: Room = Room.AMPLE
     threads: int = 0
     tell: Progress = lambda words: None
 
@@ -88,14 +90,15 @@ class Judge:
         return self.reference.left_out
 
     def judge(self, model: ir.Model) -> Verdict | Refusal:
-        """Run `model` on the same samples, compare, score, and time it in turns with the original."""
+        """Run `model` on the same samples, compare, score, and where the original is open, time the two in turns."""
         candidate = self._open(model)
         if isinstance(candidate, Refusal):
             return candidate
         found = self._assess(candidate)
-        if isinstance(found, Refusal):
+        original = self.reference.session
+        if isinstance(found, Refusal) or original is None:
             return found
-        sessions = {"original": self.reference.session, "candidate": candidate}
+        sessions = {"original": original, "candidate": candidate}
         timed = measure_latency(sessions, self._timed_batch(), seconds=LATENCY_SECONDS)
         return Verdict(
             fidelity=found.fidelity,
@@ -103,7 +106,7 @@ class Judge:
             score=found.score,
             latency=timed.get("candidate"),
             original_latency=timed.get("original"),
-            batching=self._batching(candidate) if scales_at_run_time(model) else None,
+            batching=measure_batching(original, candidate, self.samples) if scales_at_run_time(model) else None,
         )
 
     def assess(self, model: ir.Model) -> Verdict | Refusal:
@@ -117,13 +120,10 @@ class Judge:
         found = candidate if isinstance(candidate, Refusal) else self._assess(candidate)
         return found if isinstance(found, Refusal) else found.fidelity
 
-    def _batching(self, candidate: Session) -> Batching | None:
-        return measure_batching(self.reference.session, candidate, self.samples)
-
     def _open(self, model: ir.Model, config: Mapping[str, str] | None = None) -> Session | Refusal:
         settings = {**NO_SPINNING, **(config or {})}
         try:
-            session: Session = open_session(model, threads=self.threads, config=settings)
+            session: Session = self.room.open(model, threads=self.threads, config=settings)
         except RuntimeRefusal as error:
             return Refusal(reason=str(error))
         return session
@@ -151,9 +151,9 @@ class Judge:
 
 
 def refusal_to_load(model: ir.Model) -> Refusal | None:
-    """Why ONNX Runtime does not load `model`; None where it does."""
+    """Why ONNX Runtime does not load `model`, or why there is no memory to try; None where it does."""
     try:
-        open_session(model)
+        find_room(model).open(model)
     except RuntimeRefusal as error:
         return Refusal(reason=str(error))
     return None
@@ -181,12 +181,24 @@ def appoint_judge(
         OptionError: the model does not run on `material`, or its outputs are not those of the task.
     """
     try:
-        session = open_session(model, threads=threads, config=NO_SPINNING)
+        room = find_room(model)
+        note = why_tight(model) if room is Room.TIGHT else ""
+        session = room.open(model, threads=threads, config=NO_SPINNING)
     except RuntimeRefusal as error:
         return Refusal(reason=str(error))
     rehearsal = _rehearse(model, session, seed)
-    if material is None:
-        return rehearsal if isinstance(rehearsal, Refusal) else Judge(reference=rehearsal, threads=threads, tell=tell)
+    if material is not None:
+        judge = _judge_on(material, session, rehearsal, tell)
+    elif isinstance(rehearsal, Refusal):
+        return rehearsal
+    else:
+        judge = Judge(reference=rehearsal)
+    judge = replace(judge, room=room, threads=threads, tell=tell)
+    return judge if room is Room.AMPLE else _without_session(judge, note)
+
+
+def _judge_on(material: Material, session: Session, rehearsal: Reference | Refusal, tell: Progress) -> Judge:
+    """Run the original on the user's samples."""
     samples = _with_note(material.samples, rehearsal)
     reference = open_reference(session, samples)
     scorer = None
@@ -199,8 +211,23 @@ def appoint_judge(
         reference=reference,
         rehearsal=None if isinstance(rehearsal, Refusal) else rehearsal,
         original_score=score_original(scorer) if scorer is not None else None,
-        threads=threads,
-        tell=tell,
+    )
+
+
+def _without_session(judge: Judge, note: str) -> Judge | Refusal:
+    """Close the original, which leaves the room to candidates, and say what that means."""
+    reference = judge.reference.closed()
+    if isinstance(reference, Refusal):
+        return reference
+    kept, batches = len(reference.kept), len(reference.samples.batches)
+    if kept < batches:
+        note += f"; outputs are compared on the first {kept} of {batches} batches, which is what could be kept"
+    rehearsal = judge.rehearsal.closed() if judge.rehearsal is not None else None
+    samples = replace(reference.samples, notes=(*reference.samples.notes, note))
+    return replace(
+        judge,
+        reference=replace(reference, samples=samples),
+        rehearsal=None if isinstance(rehearsal, Refusal) else rehearsal,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -12,9 +13,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from compressor.errors import RuntimeRefusal
-from compressor.evaluation.contract import Array, Feeds, Refusal, Samples, count_rows
+from compressor.evaluation.contract import Array, Feeds, Refusal, Samples, Session, count_rows
+from compressor.evaluation.room import Room
 from compressor.evaluation.running import stream_samples
-from compressor.model.session import open_session
 
 MOST_BYTES = 256 << 20
 """Estimated bytes of observed values that one run may hold at once; more are observed in several runs."""
@@ -81,10 +82,12 @@ class Observer:
     Attributes:
         samples: what they are run on: the first batches, until there are `ENOUGH_ROWS`.
         threads: threads given to the runtime.
+        room: how models are opened.
     """
 
     samples: Samples
     threads: int = 0
+    room: Room = Room.AMPLE
 
     @property
     def is_generated(self) -> bool:
@@ -93,7 +96,8 @@ class Observer:
 
     def observe(self, model: ir.Model, names: Sequence[str]) -> Mapping[str, FeatureStatistics] | str:
         """Run `model` and watch values feature by feature; a text says why it does not run."""
-        seen = observe(model, names, _first_rows(self.samples), add_features, threads=self.threads)
+        samples = _first_rows(self.samples)
+        seen = observe(model, names, samples, add_features, threads=self.threads, room=self.room)
         return seen.reason if isinstance(seen, Refusal) else seen
 
 
@@ -113,6 +117,7 @@ def observe(
     add: Callable[[T | None, Array], T],
     *,
     threads: int = 0,
+    room: Room = Room.AMPLE,
     most_bytes: int = MOST_BYTES,
 ) -> Mapping[str, T] | Refusal:
     """Run `model` on every batch, and fold each value named into one result.
@@ -126,6 +131,7 @@ def observe(
         samples: what it is run on.
         add: takes the result so far (None at first) and the value of one more batch. It keeps no batch.
         threads: threads given to the runtime.
+        room: how the model is opened.
         most_bytes: estimated bytes of values held at once; with more, the model is run once for each group.
     """
     inputs = {value.name for value in model.graph.inputs} & set(names)
@@ -135,7 +141,7 @@ def observe(
             found[name] = add(found.get(name), feeds[name])
     inner = [name for name in dict.fromkeys(names) if name not in inputs]
     for group in _groups(model, inner, samples, most_bytes):
-        failure = _observe_group(model, group, samples, threads, add, found)
+        failure = _observe_group(model, group, samples, partial(room.open, threads=threads), add, found)
         if failure is not None:
             return failure
     return found
@@ -145,7 +151,7 @@ def _observe_group(
     model: ir.Model,
     names: Sequence[str],
     samples: Samples,
-    threads: int,
+    open_model: Callable[[ir.Model], Session],
     add: Callable[[T | None, Array], T],
     found: dict[str, T],
 ) -> Refusal | None:
@@ -153,7 +159,7 @@ def _observe_group(
     values = _made_values(watched)
     watched.graph.outputs[:] = [values[name] for name in names]
     try:
-        session = open_session(watched, threads=threads)
+        session = open_model(watched)
     except RuntimeRefusal as error:
         return Refusal(reason=str(error))
     for outputs in stream_samples(session, samples):

@@ -26,17 +26,19 @@ class Reference:
     """The original, run once on samples.
 
     Attributes:
-        session: the original, open.
+        session: the original, open; None where nothing but what is kept is left of it.
         samples: what it was run on.
         names: outputs that it reproduces when it is run again.
+        positions: where these are among the outputs of the graph.
         left_out: outputs that it does not (it draws random numbers), which nothing can be held to.
         kept: what it gave for the first batches, for the outputs in `names`.
         shapes: of each output in `names`, the different shapes it had, as text.
     """
 
-    session: Session
+    session: Session | None
     samples: Samples
     names: tuple[str, ...]
+    positions: tuple[int, ...]
     left_out: tuple[str, ...]
     kept: tuple[Outputs, ...] = ()
     shapes: tuple[tuple[str, ...], ...] = ()
@@ -44,6 +46,8 @@ class Reference:
     def outputs(self) -> Iterator[Outputs]:
         """Yield what the original gives for each batch; it ends early where it does not run again."""
         yield from self.kept
+        if self.session is None:
+            return
         rest = (run_batch(self.session, feeds) for feeds in islice(self.samples.batches, len(self.kept), None))
         for outputs in self.judged(rest):
             if isinstance(outputs, Refusal):
@@ -52,13 +56,30 @@ class Reference:
 
     def judged(self, stream: Iterable[Outputs | Refusal]) -> Iterator[Outputs | Refusal]:
         """Take the outputs in `names` from those of each run of a model with the same interface."""
-        places = [index for index, output in enumerate(self.session.get_outputs()) if output.name in self.names]
         for outputs in stream:
-            yield outputs if isinstance(outputs, Refusal) else tuple(outputs[index] for index in places)
+            yield outputs if isinstance(outputs, Refusal) else tuple(outputs[index] for index in self.positions)
 
     def compare(self, stream: Iterable[Outputs | Refusal]) -> Fidelity | Refusal:
-        """Hold a candidate's outputs, those in `names`, against the original's."""
-        return measure_fidelity(self.outputs(), stream, self.names, self.samples)
+        """Hold a candidate's outputs, those in `names`, against the original's, as far as there are any to be had."""
+        outputs = iter(stream)
+        fidelity = measure_fidelity(self.outputs(), outputs, self.names, self._comparable())
+        if isinstance(fidelity, Refusal):
+            return fidelity
+        failure = (rest for rest in outputs if isinstance(rest, Refusal))  # nothing to compare with, but to score
+        return next(failure, fidelity)
+
+    def closed(self) -> Reference | Refusal:
+        """Let go of the session, and of what it would have to give again."""
+        if self.kept:
+            return replace(self, session=None)
+        return Refusal(reason=f"gives more than {KEPT_BYTES >> 20} MB for one batch, which is more than can be kept")
+
+    def _comparable(self) -> Samples:
+        if self.session is not None or len(self.kept) == len(self.samples.batches):
+            return self.samples
+        count = len(self.kept)
+        batches = tuple(islice(self.samples.batches, count))
+        return replace(self.samples, batches=batches, places=self.samples.places[:count])
 
 
 def open_reference(session: Session, samples: Samples) -> Reference | Refusal:
@@ -73,6 +94,7 @@ def open_reference(session: Session, samples: Samples) -> Reference | Refusal:
         session=session,
         samples=samples,
         names=tuple(name for name in names if name not in unstable),
+        positions=tuple(index for index, name in enumerate(names) if name not in unstable),
         left_out=tuple(name for name in names if name in unstable),
     )
 

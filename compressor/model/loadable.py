@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
+
 from compressor.model import wire
+from compressor.model.check import needed_bytes, proto_tensors
 from compressor.model.files import DataFile
 from compressor.model.load import LARGE
 from compressor.model.memory import available_memory_only
@@ -23,15 +27,26 @@ def runtime_refusal(path: Path) -> str | None:
     Nothing is optimized, run or packed. A graph refused so, for it does not take external data in every place, is given
     to it as the file it is.
     """
-    return _refusal_of_graph(path) and _open(str(path), {})
+    refusal = _refusal_of_graph(path)
+    if refusal is None:
+        return None
+    with available_memory_only():
+        return _open(str(path), {})
 
 
 def _refusal_of_graph(path: Path) -> str | None:
     file = DataFile(path)
     slim, found = wire.detach(file.window(), new_token, at_least=LARGE)
+    mapped_bytes = sum(needed_bytes(tensor, tensor.name) for tensor in _external(slim))
     pieces = wire.attach(slim, lambda token: [_place_of(found[token], path)], mark=MARK.encode())
     graph = b"".join(piece for piece in pieces if not isinstance(piece, wire.Weight))
-    return _open(graph, {_FOLDER: str(path.parent.resolve())})
+    with available_memory_only(mapped_bytes):
+        return _open(graph, {_FOLDER: str(path.parent.resolve())})
+
+
+def _external(model: bytes) -> Iterator[onnx.TensorProto]:
+    tensors = proto_tensors(onnx.ModelProto.FromString(model))
+    return (tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
 def _place_of(place: tuple[int, int], path: Path) -> bytes:
@@ -49,11 +64,11 @@ def _open(model: str | bytes, config: dict[str, str]) -> str | None:
     # Planning which buffers can be reused takes time by the square of the graph: 9 s for a chain of 5,000 nodes whose
     # sizes are open, and 0.1 s without; 100,000 take 2.7 s.
     options.enable_mem_reuse = False
+    options.enable_mem_pattern = False  # it reserves the room of all weights at once, mapped or not
     for key, value in {"session.disable_prepacking": "1", **config}.items():
         options.add_session_config_entry(key, value)
     try:
-        with available_memory_only():
-            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions share no public base class
         return runtime_words(error)
     return None

@@ -10,7 +10,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from compressor.evaluation import observe as observing
+from compressor.evaluation import room
 from compressor.evaluation.contract import Array, Refusal, Samples
 from compressor.evaluation.observe import FeatureStatistics, Observer, add_features, observe
 from compressor.model.session import open_session
@@ -82,11 +82,11 @@ def test_the_model_watched_stays_as_it_was() -> None:
 def test_many_large_values_are_watched_in_several_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def counting(model: ir.Model, *, threads: int) -> object:
+    def counting(model: ir.Model, *, threads: int, config: object) -> object:
         opened.append([value.name for value in model.graph.outputs])
         return open_session(model, threads=threads)
 
-    monkeypatch.setattr(observing, "open_session", counting)
+    monkeypatch.setattr(room, "open_session", counting)
     together = observe(drawn(), ["inner", "positive", "y"], samples(), add_features)
     apart = observe(drawn(), ["inner", "positive", "y"], samples(), add_features, most_bytes=1)
     assert opened == [["inner", "positive", "y"], ["inner"], ["positive"], ["y"]]
