@@ -56,7 +56,9 @@ def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            start_new_session=True,
+            # A group of its own to kill, but no session: Linux shares processors out among sessions first, and a
+            # priority given to this one would not reach another.
+            preexec_fn=os.setpgrp,
         )
         sampler = _Sampler(process.pid)
         timer = threading.Timer(timeout_seconds, _kill, [process.pid])
