@@ -70,8 +70,10 @@ def _legend(report: Report, verbose: bool) -> Text:
     if verbose:
         lines += [f"One run: {timing_of(report)}.", _versions(report.host)]
     else:
-        place = figures.NOT_MEASURED if report.original_latency is None else f"on {place_of(report.host)}"
-        lines.append(f"One run: {figures.printable(place)}.")
+        place = f"{place_of(report.host)}. Speed: in turns with the original"
+        lines.append(
+            f"One run: {figures.NOT_MEASURED if report.original_latency is None else figures.printable(place)}."
+        )
     return Text("\n".join(lines), style="dim")
 
 
