@@ -104,8 +104,9 @@ def save_together(
     folder = _folder_of(models)
     try:
         with made(folder):
-            for path in (*models, folder / _DRAFT):
-                remove_abandoned(path)
+            with publishing(folder):  # so that what another run keeps for going back is not taken for abandoned
+                for path in (*models, folder / _DRAFT):
+                    remove_abandoned(path)
             return _write(models, folder, storage, approve)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; it was left as it was") from error
@@ -189,7 +190,7 @@ def _publish(
     """Give all files their names, the data file first, or none of them."""
     with ExitStack() as rubbish, ExitStack() as undo:
         if data is not None:
-            _rename(*data, undo=undo, rubbish=rubbish)
+            _rename_data(*data, undo=undo)
             flush()
         for path, draft in drafts.items():
             verify_written(draft, models[path])
@@ -198,10 +199,20 @@ def _publish(
         undo.pop_all()
 
 
+def _rename_data(draft: Path, path: Path, *, undo: ExitStack) -> None:
+    """Give a data file its name; one that is there holds the same, so it need not be kept.
+
+    Keeping it under a second name would make it a file with two hard links, which are refused, were this run killed.
+    """
+    if not os.path.lexists(path):
+        undo.callback(_remove, path)
+    draft.replace(path)
+
+
 def _rename(draft: Path, path: Path, *, undo: ExitStack, rubbish: ExitStack) -> None:
     """Give `draft` the name `path`; what is there stays under another name until `rubbish` ends, for `undo`."""
     if os.path.lexists(path):
-        kept = temporary_name(path)
+        kept = temporary_name(path.with_name(_DRAFT))  # which the next run looks for, should this one be killed
         rubbish.callback(_remove, kept)
         _duplicate(path, kept)
         undo.callback(kept.replace, path)

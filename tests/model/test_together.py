@@ -366,6 +366,8 @@ KILLED = """
     one, two = loaded(sys.argv[1]), loaded(sys.argv[2])
     for at in range(1, 200):
         save_together(one, overwrite=True)
+        if at % 2:  # the killed run writes what is there already
+            save_together(two, overwrite=True)
         child = os.fork()
         if not child:
             for name in ("fsync", "fchmod", "rename", "replace", "unlink", "open", "link"):
