@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from compressor.budget import Budget
     from compressor.errors import CompressorError, ModelError, OptionError, OutputError
     from compressor.evaluation.settings import Evaluation
+    from compressor.folder.naming import Naming
+    from compressor.model.together import Storage
     from compressor.pipeline import compress, compress_together
     from compressor.recipe import Recipe
     from compressor.report import EachReport, Report, SetReport
@@ -21,11 +23,13 @@ _HOMES = {
     "EachReport": "compressor.report",
     "Evaluation": "compressor.evaluation.settings",
     "ModelError": "compressor.errors",
+    "Naming": "compressor.folder.naming",
     "OptionError": "compressor.errors",
     "OutputError": "compressor.errors",
     "Recipe": "compressor.recipe",
     "Report": "compressor.report",
     "SetReport": "compressor.report",
+    "Storage": "compressor.model.together",
     "compress": "compressor.pipeline",
     "compress_each": "compressor.separate",
     "compress_together": "compressor.pipeline",
@@ -37,11 +41,13 @@ __all__ = [
     "EachReport",
     "Evaluation",
     "ModelError",
+    "Naming",
     "OptionError",
     "OutputError",
     "Recipe",
     "Report",
     "SetReport",
+    "Storage",
     "__version__",
     "compress",
     "compress_each",

@@ -15,8 +15,8 @@ import compressor
 
 ROOT = Path(__file__).parent.parent
 NAMES = [
-    "Budget", "CompressorError", "EachReport", "Evaluation", "ModelError", "OptionError", "OutputError", "Recipe",
-    "Report", "SetReport", "__version__", "compress", "compress_each", "compress_together",
+    "Budget", "CompressorError", "EachReport", "Evaluation", "ModelError", "Naming", "OptionError", "OutputError",
+    "Recipe", "Report", "SetReport", "Storage", "__version__", "compress", "compress_each", "compress_together",
 ]  # fmt: skip
 
 
