@@ -27,24 +27,14 @@ def layers_of(model: ir.Model) -> Layer:
     PyTorch names parameters ``encoder.layer.0.weight``, and nodes ``/encoder/layer.0/MatMul``. A weight without such a
     name (``onnx::MatMul_605``) goes where its first consumer is; without any, it belongs to the model as a whole.
     """
-    root = _Branch()
+    root, names = _Branch(), _Names()
     for held in all_tensors(model):
         branch, type_name, count = root, held.tensor.dtype.name, tensor_bytes(held.tensor)
         branch.add(type_name, count)
-        for part in path_of(held):
+        for part in names.path_of(held):
             branch = branch.parts.setdefault(part, _Branch())
             branch.add(type_name, count)
     return _layer("", root)
-
-
-def path_of(held: Held) -> tuple[str, ...]:
-    """The layers around a weight, outermost first; empty where no name tells."""
-    own = held.value.name if held.value is not None else held.node.name if held.node is not None else None
-    found = _path_in(own)
-    if found:
-        return found
-    nodes = (consumer for consumer in consumers_of(held) if isinstance(consumer, ir.Node))
-    return next(filter(None, map(_path_behind, nodes)), ())
 
 
 @dataclass(slots=True)
@@ -70,17 +60,34 @@ def _layer(name: str, branch: _Branch) -> Layer:
     )
 
 
-def _path_behind(consumer: ir.Node) -> tuple[str, ...]:
-    """The path of a node, or of the nearest one behind it: what passes put in is named by type and number alone."""
-    node: ir.Node | None = consumer
-    for _ in range(_FARTHEST):
-        if node is None:
-            break
-        for name in (node.name, *(output.name for output in node.outputs)):
-            if found := _path_in(name):
-                return found
-        node = next((user for output in node.outputs for user, _ in output.uses()), None)
-    return ()
+class _Names:
+    """What names tell of layers; the node behind each node is looked up once, as a value may have 100,000 users."""
+
+    def __init__(self) -> None:
+        self._behind: dict[ir.Node, ir.Node | None] = {}
+
+    def path_of(self, held: Held) -> tuple[str, ...]:
+        """The layers around a weight, outermost first; empty where no name tells."""
+        own = held.value.name if held.value is not None else held.node.name if held.node is not None else None
+        found = _path_in(own)
+        if found:
+            return found
+        nodes = (consumer for consumer in consumers_of(held) if isinstance(consumer, ir.Node))
+        return next(filter(None, map(self._path_from, nodes)), ())
+
+    def _path_from(self, consumer: ir.Node) -> tuple[str, ...]:
+        """The path of a node, or of the nearest one behind it: passes name what they put in by type and number."""
+        node: ir.Node | None = consumer
+        for _ in range(_FARTHEST):
+            if node is None:
+                break
+            for name in (node.name, *(output.name for output in node.outputs)):
+                if found := _path_in(name):
+                    return found
+            if node not in self._behind:
+                self._behind[node] = next((user for output in node.outputs for user, _ in output.uses()), None)
+            node = self._behind[node]
+        return ()
 
 
 def _path_in(name: str | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import onnx
@@ -85,6 +86,25 @@ def test_a_name_is_not_looked_for_far_behind_the_weight() -> None:
     """)
     model.graph.node[-1].name = "/far/away/Neg"
     assert flat(layers_of(ir.from_proto(model))) == {"": 8}
+
+
+def test_the_users_of_a_value_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 300
+    weights = ", ".join(f"float[1] w{i} = {{1}}" for i in range(count))
+    added = " ".join(f"a{i} = Add(x, w{i})" for i in range(count))
+    used = " ".join(f"b{i} = Neg(hub)" for i in range(count))
+    parts = ", ".join(f"a{i}" for i in range(count))
+    # Behind every weight is the one value that everything else uses.
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[1] x) => (float[1] b0) <{weights}> {{ {added} hub = Sum({parts}) {used} }}
+    """)
+    asked: Counter[str | None] = Counter()
+    uses = ir.Value.uses
+    monkeypatch.setattr(ir.Value, "uses", lambda value: (asked.update([value.name]), uses(value))[1])
+    assert flat(layers_of(ir.from_proto(model))) == {"": 4 * count}
+    assert asked["hub"] == 1
+    assert asked.most_common(1)[0][1] == 1
 
 
 def test_a_shared_weight_counts_once() -> None:
