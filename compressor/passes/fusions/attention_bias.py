@@ -11,11 +11,14 @@ from compressor.passes.fusions.attention_fill import added_for
 from compressor.passes.fusions.attention_scores import Bias, NotFusable
 from compressor.passes.fusions.dimensions import ONE, Size
 from compressor.passes.fusions.graph_edit import GraphEdit
-from compressor.passes.fusions.match import made_by, number_of
+from compressor.passes.fusions.match import int_attribute, is_operator, made_by, number_of
 from compressor.passes.fusions.shape_facts import Shape
 
 Axis = tuple[ir.Value, int]
 """One axis of a tensor."""
+
+_COPIES = ("Reshape", "Expand", "Tile", "Unsqueeze", "Transpose", "Identity")
+"""Operators that leave the number of keys as it is, where their result has an axis of that size still."""
 
 Extent = tuple[Size, Size, Size, Size]
 """Batch, heads, queries and keys of the scores."""
@@ -111,8 +114,10 @@ class AttentionBiases:
         padded = (*(ONE,) * (4 - len(shape)), *shape)
         parts: list[int | ir.Value] = [1, 1]
         for size, wanted, source in ((padded[2], extent[2], query), (padded[3], extent[3], key)):
-            number = wanted.number
-            parts.append(1 if size == wanted else number if number is not None else self._length(source, before))
+            if size == wanted or wanted.number is not None:
+                parts.append(1 if size == wanted else wanted.number or 0)
+            else:
+                parts.append(self._length(source, before) if source is query else self._keys(key, query, before))
         target = self._target(parts, before)
         return self._new("Expand", [bias, target], before, f"{bias.name}_spread")
 
@@ -121,6 +126,24 @@ class AttentionBiases:
             return self.edit.integers([part for part in parts if isinstance(part, int)])
         values = [self.edit.integers([part]) if isinstance(part, int) else part for part in parts]
         return self._new("Concat", values, before, "attention_bias_shape", axis=0)
+
+    def _keys(self, key: Axis, query: Axis, before: ir.Node) -> ir.Value:
+        """The number of keys; where they are a cache and new ones, added up.
+
+        So neither the longer cache nor its copies for grouped queries are read for it, and may be fused.
+        """
+        facts = self.edit.facts
+        size, joined = facts.axis(*key), key[0].producer()
+        while joined is not None and is_operator(joined, *_COPIES) and size in (facts.shape(joined.inputs[0]) or ()):
+            joined = joined.inputs[0].producer() if joined.inputs[0] is not None else None
+        if joined is None or not is_operator(joined, "Concat") or len(joined.inputs) != 2:
+            return self._length(key, before)
+        past, new = joined.inputs
+        axis = int_attribute(joined, "axis", 0) % (facts[past].rank or 1)
+        if past is None or new is None or facts.axis(past, axis) + facts.axis(*query) != size:
+            return self._length(key, before)
+        lengths = self._length((past, axis), before), self._length(query, before)
+        return self._new("Add", lengths, before, f"{past.name}_and_new")
 
     def _length(self, source: Axis, before: ir.Node) -> ir.Value:
         """The size of an axis, as a list of one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tests.passes.fusions.test_grouped_queries import (
     CACHE,
     GROUPED_WITH_CACHE,
     PROJECT,
+    WEIGHTS,
     feeds,
     graph,
 )
@@ -86,3 +89,18 @@ def test_leaves_an_operator_of_the_source_alone(body: str, inputs: str, feed: di
     assert plain.counts["attention_caches_fused"] == 1
     result = fuse(draw(f"g ({inputs}) => (float[B, S, 8] y) {{ {body} }}", split), {**FEED, **feed})
     assert "attention_caches_fused" not in result.counts
+
+
+@pytest.mark.parametrize("body", [PLAIN, GROUPED_WITH_CACHE], ids=["each its own keys", "grouped"])
+def test_takes_the_cache_in_where_the_mask_gives_the_number_of_keys_a_name_of_its_own(body: str) -> None:
+    mask = "m4 = Unsqueeze(mask, i12) free = Cast <to=9> (m4) "
+    masked = mask + body.replace("bias = Concat <axis=3> (past_bias, new_bias) ", "")
+    masked = masked.replace("sm = Add(s, bias)", "sm = Where(free, s, low)")
+    weights = {"i12": np.asarray([1, 2]), "low": np.asarray(-1e9, np.float32)}
+    used = {name: array for name, array in {**WEIGHTS, **weights}.items() if name in re.findall(r"\w+", masked)}
+    inputs = "float[B, S, 8] x, int64[B, T] mask, float[B, 2, P, 4] past_k, float[B, 2, P, 4] past_v"
+    model = draw(f"g ({inputs}) => (float[B, S, W] y{PRESENT.replace('T', 'L')}) {{ {masked} }}", used)
+    feed = {"x": normal(2, 3, 8), "mask": MASK.astype(np.int64), "past_k": FEED["pk"], "past_v": FEED["pv"]}
+    result = fuse(model, feed)
+    assert result.counts["attention_caches_fused"] == 1
+    assert operators(result.model)["Concat"] == 1, "that of the bias's shape"
