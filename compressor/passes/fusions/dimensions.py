@@ -29,7 +29,7 @@ class Size:
     def of(value: int | str) -> Size:
         """Make the size of a number, or of a name; one that is too long is replaced by its digest."""
         if isinstance(value, str):
-            value = value if len(value) <= MAX_NAME else f"size#{blake2b(value.encode(), digest_size=16).hexdigest()}"
+            value = value if len(value) <= MAX_NAME else f"size#{blake2b(value.encode(), digest_size=20).hexdigest()}"
             return Size((((value,), 1),))
         return Size((((), int(value)),) if value else ())
 
