@@ -25,7 +25,7 @@ from compressor.model.drafts import (
 )
 from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
 from compressor.model.load import load
-from compressor.model.loadable import runtime_refusal
+from compressor.model.loadable import is_utf8, runtime_refusal
 from compressor.model.weights import DetachedWeight
 
 Progress = Callable[[int, int], None]
@@ -87,6 +87,8 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
     check_output(out, model, overwrite=overwrite)
     remove_abandoned(out)
     layout = lay_out(model)
+    if not layout.is_embedded and not is_utf8(Path(out.name)):
+        raise OutputError(f"{out}: the model must name its data file in UTF-8, as this name is not; choose another")
     try:
         return _write(model, layout, out, progress or (lambda done, total: None))
     except OSError as error:

@@ -233,8 +233,9 @@ def compress_in_bounds(path: Path, out: Path, *options: str) -> subprocess.Compl
 
     def bound() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
 
     command = [sys.executable, "-m", "compressor", "compress", str(path), "-o", str(out), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, preexec_fn=bound, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20 * SECONDS, preexec_fn=bound, check=False)
     assert "Traceback" not in done.stderr
     return done

@@ -159,6 +159,18 @@ def test_the_inputs_data_file_is_refused_as_output(source: Path, folder: Path, m
     assert is_whole(out)
 
 
+@posix_only
+def test_a_name_that_is_not_utf8_is_refused_where_the_model_must_say_it(source: Path, folder: Path, form: str) -> None:
+    out = Path(os.fsdecode(os.fsencode(folder) + b"/\xff.onnx"))
+    if form == "embedded":
+        save(load(source), out)
+        assert list(folder.iterdir()) == [out]
+        return
+    with pytest.raises(OutputError, match="UTF-8"):
+        save(load(source), out)
+    assert not list(folder.iterdir())
+
+
 def test_an_existing_file_is_replaced_only_when_asked(source: Path, folder: Path) -> None:
     out = folder / "out.onnx"
     out.write_bytes(OLD)
