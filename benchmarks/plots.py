@@ -63,10 +63,14 @@ MEASURES = (
 )
 
 
-def write_plots(result: Mapping[str, Any], folder: Path) -> None:
+def write_plot(result: Mapping[str, Any], folder: Path) -> None:
     """Write the bars of one model to a file named after it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{Path(result['model']).stem}.svg").write_text(as_svg(result), encoding="utf-8")
+    (folder / plot_name(result["model"])).write_text(as_svg(result), encoding="utf-8")
+
+
+def plot_name(model: str) -> str:
+    """What the drawing of a model is called."""
+    return f"{Path(model).stem}.svg"
 
 
 def as_svg(result: Mapping[str, Any]) -> str:

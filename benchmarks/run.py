@@ -2,9 +2,10 @@
 """Run every contender on every model, by turns, and print what each took and what it made.
 
     python benchmarks/run.py MODEL.onnx [MODEL.onnx ...] [--peers PYTHON] [--only NAME ...] [--rounds 3]
-        [--json FILE] [--markdown FILE] [--plots FOLDER]
+        [--results FOLDER]
 
 `--peers` is the interpreter of an environment with the packages of `peers.txt`; they never share one with the project.
+`--results` holds results.json, results.md and a drawing of each model; models of earlier runs stay there.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from typing import Any
 from contenders import CONTENDERS, Contender
 from measure import Usage, run
 from peers import data_of, versions
-from plots import write_plots
-from tables import as_markdown
+from plots import write_plot
+from tables import as_markdown, as_page
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -45,28 +46,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the runtime that judges")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that runs the peers")
     parser.add_argument("--lock", type=Path, help="hold a lock on this file while something is timed")
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--markdown", type=Path, help="write the tables here as well")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them here, one SVG file for each model")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="write figures, tables and drawings here")
     options = parser.parse_args()
     chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
     host = describe_host(options.threads, options.peers)
-    results: dict[str, Any] = {"host": host, "rounds": options.rounds, "models": []}
     for model in options.models:
-        results["models"].append(compare(model, chosen, host["peers"], options))
-        write(results, options)  # after each model, so that an interrupted run keeps what it has
+        result = {"rounds": options.rounds, "host": host, **compare(model, chosen, host["peers"], options)}
+        print(as_markdown(result), flush=True)
+        if options.results:  # after each model, so that an interrupted run keeps what it has
+            write(result, options.results)
 
 
-def write(results: Mapping[str, Any], options: argparse.Namespace) -> None:
-    """Print the table of the last model, and write all that was asked for."""
-    tables = [as_markdown(model) for model in results["models"]]
-    print(tables[-1], flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if options.markdown:
-        options.markdown.write_text("\n".join(tables), encoding="utf-8")
-    if options.plots:
-        write_plots(results["models"][-1], options.plots)
+def write(result: Mapping[str, Any], folder: Path) -> None:
+    """Add one model to the results of a folder, in place of what is there of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = folder / "results.json"
+    models = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else []
+    models = [*(model for model in models if model["model"] != result["model"]), result]
+    figures.write_text(json.dumps(models, indent=1) + "\n", encoding="utf-8")
+    (folder / "results.md").write_text(as_page(models), encoding="utf-8")
+    write_plot(result, folder)
 
 
 def compare(
@@ -82,7 +81,8 @@ def compare(
             with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
                 with locked(options.lock):
                     usage, out = attempt(contender, model, Path(folder), options.timeout, options.peers)
-                row["runs"].append({**asdict(usage), "left_a_result": out.exists()})
+                last_words = "".join(usage.last_words.splitlines()[-1:]).replace(f"{folder}{os.sep}", "")[:200]
+                row["runs"].append({**asdict(usage), "last_words": last_words, "left_a_result": out.exists()})
                 if "findings" not in row and out.exists():
                     with locked(options.lock):
                         row["findings"] = judge(model, out, options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from plots import plot_name
 
 COLUMNS = (
     "contender",
@@ -22,6 +24,28 @@ COLUMNS = (
     "speed",
     "right answers",
 )
+
+
+HEAD = """# Results
+
+Made by `benchmarks/run.py`; do not edit. [benchmarks/README.md](../README.md) says what contenders and columns are, and
+how this was measured.
+"""
+
+
+def as_page(models: Sequence[Mapping[str, Any]]) -> str:
+    """All models, each with its drawing."""
+    return "\n".join([HEAD, *(part for model in models for part in _section(model))])
+
+
+def _section(model: Mapping[str, Any]) -> Iterator[str]:
+    host = model["host"]
+    versions = ", ".join(f"{name} {version}" for name, version in host["peers"].items())
+    title, table = as_markdown(model).split("\n", 1)
+    yield title.removeprefix("#")
+    yield f"\nRounds: {model['rounds']}. {host['cpu']}, {host['cores']} cores, {host['system']}, {versions}."
+    yield f"\n![the same figures as bars]({plot_name(model['model'])})"
+    yield table
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
