@@ -46,9 +46,7 @@ ModelCardOption = Annotated[
 ]
 HtmlOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Write the report as a page with drawings, whole in itself; '-' prints it."
-    ),
+    typer.Option(metavar="FILE", help="Write the report as a page with drawings, whole in itself; '-' prints it."),
 ]
 MinCosineOption = Annotated[
     float | None, typer.Option(metavar="C", help="Smallest cosine similarity of any row of any output that is good.")

@@ -29,6 +29,8 @@ class Forms:
         html: the same as a page; made when it is asked for, as drawing it takes time.
         table: for a terminal.
         broken: a sentence for each promise that the result does not keep: a pass rolled back, a limit of the budget.
+        recipe: the passes that ran, as a recipe file holds them; empty for several models, which have one each.
+        is_written: there is a result.
     """
 
     json: str
@@ -37,6 +39,8 @@ class Forms:
     html: Callable[[], str]
     table: RenderableType
     broken: tuple[str, ...]
+    recipe: str = ""
+    is_written: bool = True
 
 
 def forms_of_report(report: Report, *, verbose: bool, worst: int = 0) -> Forms:
@@ -51,6 +55,8 @@ def forms_of_report(report: Report, *, verbose: bool, worst: int = 0) -> Forms:
             *(_undone(step) for step in report.steps if step.outcome is Outcome.ROLLED_BACK),
             *_limits(report.broken_limits, is_written=report.output is not None),
         ),
+        recipe=report.recipe,
+        is_written=report.output is not None,
     )
 
 
