@@ -71,7 +71,7 @@ def find_sidecars(folder: Path, models: PurePath) -> Sidecars:
 def _names(folder: Path, models: PurePath) -> Iterator[PurePath]:
     for entry in _listed(folder):
         inside = _MODULE.fullmatch(entry) or PurePath(entry) == models
-        if inside and (folder / entry).is_dir() and not (folder / entry).is_symlink():
+        if inside and (folder / entry).is_dir():
             yield from (PurePath(entry, name) for name in _listed(folder / entry) if _goes_along(name))
         elif _goes_along(entry) and not (folder / entry).is_dir():
             yield PurePath(entry)
