@@ -361,6 +361,12 @@ def test_a_search_prints_what_it_tried_and_keeps_its_recipe(model: Path, tmp_pat
     assert Recipe.from_toml(recipe).to_toml() == recipe.read_text()
 
 
+def test_a_scheme_beside_a_search_is_refused(model: Path) -> None:
+    refused = run("compress", model, "--search", "--min-cosine", "0.9", "--scheme", "fp16")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert "--search chooses the scheme of every weight" in refused.stderr
+
+
 def test_a_recipe_can_be_printed_and_is_not_written_over_anything_else(model: Path, tmp_path: Path) -> None:
     printed = run("compress", model, "-o", tmp_path / "out.onnx", "--no-verify", "--save-recipe", "-")
     assert printed.exit_code == ExitCode.DONE

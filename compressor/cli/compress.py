@@ -50,6 +50,7 @@ from compressor.cli.options import (
     TargetOption,
     VerboseOption,
 )
+from compressor.errors import OptionError
 from compressor.folder.naming import Naming
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def compress_command(
         from compressor.render.terminal import shown_progress
         from compressor.selection import select
 
+        if search and scheme is not None:
+            raise OptionError("--search chooses the scheme of every weight; leave out --scheme, or --search")
         selected = select(models, output, naming)
         places = Destinations(
             json=json,
