@@ -75,6 +75,8 @@ def test_bars_tiles_and_gauges_are_drawn_where_and_as_the_document_says(
         assert len(seen) >= least, selector
         missing = [mark for mark in seen if not is_drawn(picture, mark)]
         assert missing == [], selector
+        colours = {mark["name"]: tuple(mark["colour"]) for mark in seen}
+        assert len({*colours.values(), (0, 0, 0)}) == len(colours) + 1, colours
 
 
 def test_a_mark_that_is_not_drawn_is_noticed(full: Report, written: Written, browser: Browser) -> None:
