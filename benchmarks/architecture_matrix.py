@@ -73,9 +73,16 @@ def _told(report: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "cosine": drifts[-1]["worst_cosine"] if drifts else None,
         "rolled_back": [step["name"] for step in steps if step["outcome"] == "rolled back"],
         "notes": {step["name"]: step["reason"] for step in steps if step["reason"]},
+        "heaviest": _heaviest(skip for step in steps if step["name"] == "quantize" for skip in step["skipped"]),
         "left": sorted({skip["reason"] for s in steps for skip in s["skipped"] if skip["candidate"] in softmaxes}),
         "warnings": report.get("warnings", []),
     }
+
+
+def _heaviest(skips: Iterable[Mapping[str, Any]]) -> str:
+    """Why the largest of the weights that stayed float did."""
+    heaviest = max(skips, key=lambda skip: skip.get("weight_bytes", 0), default=None)
+    return heaviest["reason"] if heaviest else ""
 
 
 def _seen(path: Path, out: Path) -> dict[str, Any]:

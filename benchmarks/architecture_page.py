@@ -10,6 +10,12 @@ from typing import Any
 LARGEST_NOTE = 260
 """Characters; reasons that spell out symbolic shapes are longer."""
 
+OF_SPEED = "on this host the result runs at"
+"""How a remark begins that the page leaves out: toys run in less than a millisecond."""
+
+SMALL_GAIN = 2.0
+"""Below this many times smaller the page says which weights stayed float."""
+
 INTRODUCTION = """# What becomes of each architecture
 
 Made by `benchmarks/architecture_matrix.py`; do not edit. Measured {host}.
@@ -34,7 +40,8 @@ What a cell says, from left to right:
   benchmark measures it, with inputs of its own. Weights are random: this shows what the arithmetic does, not what a
   trained model loses.
 
-A note number leads to what there is to say. `–`: not exported, for the reason in the note.
+A note number leads to what there is to say, but for what the command says of speed: toys run in less than a
+millisecond, and the machine did other work. `–`: not exported, for the reason in the note.
 """
 
 
@@ -93,7 +100,9 @@ def _remarks(row: Mapping[str, Any]) -> list[str]:
     """All that a reader must know beside the three figures."""
     remarks = [f"exit code {row['exit_code']}: {row['words']}"] if row["exit_code"] else []
     remarks += [f"{name} was rolled back" for name in row["rolled_back"]]
-    remarks += [f"{name}: {reason}" for name, reason in row["notes"].items()]
+    remarks += [f"{name}: {reason}" for name, reason in row["notes"].items() if not reason.startswith(OF_SPEED)]
+    if row["bytes"][0] < SMALL_GAIN * row["bytes"][1] and row.get("heaviest"):
+        remarks.append(f"the largest weight left in float: {row['heaviest']}")
     remarks += [f"ONNX Runtime does not run the original: {row['original_fails']}"] if "original_fails" in row else []
     remarks += [f"the result does not run: {row['result_fails']}"] if "result_fails" in row else []
     remarks += [f"attention left: {reason}" for reason in row["left"]]
