@@ -11,11 +11,11 @@ from compressor.model.control_group import left_by_control_groups
 MB = 1 << 20
 
 
-def group(folder: Path, limit: object, used: int, inactive_file: int) -> None:
+def group(folder: Path, limit: object, used: int, files: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.max").write_text(f"{limit}\n")
     (folder / "memory.current").write_text(f"{used}\n")
-    (folder / "memory.stat").write_text(f"anon 1\ninactive_file {inactive_file}\nactive_file 7\n")
+    (folder / "memory.stat").write_text(f"anon 1\ninactive_file {files // 4}\nactive_file {files - files // 4}\n")
 
 
 def membership(tmp_path: Path, text: str) -> Path:
@@ -45,7 +45,9 @@ def test_groups_of_the_first_version_are_read_too(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "memory.limit_in_bytes").write_text(str(800 * MB))
     (folder / "memory.usage_in_bytes").write_text(str(500 * MB))
-    (folder / "memory.stat").write_text(f"inactive_file 1\ntotal_inactive_file {100 * MB}\n")
+    (folder / "memory.stat").write_text(
+        f"inactive_file 1\ntotal_inactive_file {60 * MB}\ntotal_active_file {40 * MB}\n"
+    )
     lines = "7:cpu,cpuacct:/elsewhere\n4:memory:/box\n0::/\n"
     assert left_by_control_groups(membership(tmp_path, lines), tmp_path / "mount") == 400 * MB
 
