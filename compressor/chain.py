@@ -115,7 +115,7 @@ class Chain:
 
     def _keep(self, step: Pass, trial: _Trial, seconds: float, broken: list[_Trial]) -> None:
         notes = [f"{other.result.note or 'an attempt'} was withdrawn: {other.broken}" for other in broken]
-        notes = [*filter(None, [trial.result.note, _slowdown(step.claim, self._verdict, trial.verdict)]), *notes]
+        notes = [*filter(None, [trial.result.note, self._slowdown(step.claim, trial)]), *notes]
         if trial.result.is_changed:
             self.model, self.size = trial.result.model, trial.size
             self._verdict = trial.verdict
@@ -134,6 +134,15 @@ class Chain:
                 seconds=seconds,
             )
         )
+
+    def _slowdown(self, claim: Claim, trial: _Trial) -> str:
+        """Say that a pass which promises equality costs speed on this host, once the two models have been raced."""
+        if self._judge is None or not _seems_slower(claim, self._verdict, trial.verdict):
+            return ""
+        ratio = self._judge.race(self.model, trial.result.model)
+        if ratio is None or ratio > SLOWER:
+            return ""
+        return f"on this host the result runs at {ratio:.2f} times the speed it had before this pass"
 
     def _roll_back(self, step: Pass, broken: list[_Trial], seconds: float) -> None:
         reason = "; ".join(dict.fromkeys(trial.broken for trial in broken)) or "the pass gave no result"
@@ -168,14 +177,12 @@ def _refusal_to_load(model: ir.Model) -> str:
     return "" if refusal is None else refusal.reason
 
 
-def _slowdown(claim: Claim, before: Verdict | None, after: Verdict | None) -> str:
-    """Say that a pass which promises equality costs speed on this host; both models were timed beside the original."""
+def _seems_slower(claim: Claim, before: Verdict | None, after: Verdict | None) -> bool:
+    """Tell from two times beside the original, taken one after the other, whether a race is worth its time."""
     if claim is not Claim.EQUIVALENT or after is None:
-        return ""
+        return False
     earlier, later = before.speedup if before is not None else 1.0, after.speedup
-    if earlier is None or later is None or later > SLOWER * earlier:
-        return ""
-    return f"on this host the result runs at {later / earlier:.2f} times the speed it had before this pass"
+    return earlier is not None and later is not None and later <= SLOWER * earlier
 
 
 def _merged(result: PassResult) -> tuple[PassResult, Size]:

@@ -109,6 +109,16 @@ class Judge:
             batching=measure_batching(original, candidate, self.samples) if scales_at_run_time(model) else None,
         )
 
+    def race(self, before: ir.Model, after: ir.Model) -> float | None:
+        """Time two models in turns with each other: how many times as fast is the second? None where one is not timed.
+
+        Times taken beside the original, but minutes apart, differ by a tenth and more on a busy machine.
+        """
+        sessions = {"before": self._open(before), "after": self._open(after)}
+        opened = {name: session for name, session in sessions.items() if not isinstance(session, Refusal)}
+        timed = measure_latency(opened, self._timed_batch(), seconds=LATENCY_SECONDS)
+        return speedup(timed.get("before"), timed.get("after"))
+
     def assess(self, model: ir.Model) -> Verdict | Refusal:
         """Run `model` on the same samples, compare and score, without timing it."""
         candidate = self._open(model)
