@@ -26,8 +26,10 @@ _VOLATILE = (
     r"\(?\d[\d.]*–\d[\d.]*\)?",
     r"bit-identical",
     r"[─━]+",
+    r"[█▓▒░][█▓▒░=-]*",
 )
-"""What differs from run to run or from one processor to another: times, drift, its name, lines of tables."""
+"""What differs from run to run or from one processor to another: times, drift, its name, and lines and bars of tables,
+which fill the room that times leave."""
 
 _SOMETIMES = r"; on this host the result runs at .*? this pass"
 """What is said on some runs only."""

@@ -57,6 +57,7 @@ def test_sessions_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     [
         ("9.06 MB  15.07 ms\n  (1.02x)", "9.06 MB 14.1 ms (0.98x)", True),
         ("9.06 MB", "9.05 MB", False),
+        ("9.06 MB  ████▒=  15.07 ms", "9.06 MB  █████▒  4.1 ms", True),
         ("18 initializers merged", "17 initializers merged", False),
         ("max rel 1.1e-02, cosine 0.99986", "max rel 1.3e-02, cosine 0.9997", True),
         ("default threads, AMD EPYC; int8 path: avx2 (x y), end", "default threads, B; int8 path: vnni, end", True),
