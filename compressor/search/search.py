@@ -69,7 +69,7 @@ def search(bench: Bench, tell: Tell) -> Found:
     if not bench.budget.limits_quality and bench.budget.max_size is None:
         raise OptionError("a search needs a limit to keep: a quality (--min-cosine, ...) or a size (--max-size)")
     tell("search: watching the model")
-    frontiers = [_frontier(forms) for forms in _forms_by_family(bench)]
+    frontiers = [find_frontier(forms) for forms in _forms_by_family(bench)]
     trials: list[Trial] = []
     for number, frontier in enumerate(frontiers):
         most = (MOST_TRIALS - len(trials)) // (len(frontiers) - number)
@@ -190,7 +190,3 @@ def _as_float(weight: FloatWeight) -> Form[Scheme | None]:
 def _worth(plan: WeightPlan, scheme: Scheme) -> int:
     size = stored_bytes(plan)
     return size - int(_SPEED_BONUS * size) if scheme is Scheme.DYNAMIC else size
-
-
-def _frontier(forms: Mapping[str, Sequence[Form[Scheme | None]]]) -> Frontier[Scheme | None]:
-    return find_frontier(forms)
