@@ -89,14 +89,6 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
 
 
-def count_as_fact(name: str, count: int) -> str:
-    """Read ``initializers_merged``, 77 as a fact: ``77 initializers merged``; one of them loses its plural."""
-    noun, *rest = printable(name).split("_")
-    if count == 1 and noun.endswith("s") and not noun.endswith(("ss", "as", "is", "us")):
-        noun = noun[:-1]
-    return " ".join([f"{count:,}", noun, *rest])
-
-
 def plural(count: int, noun: str) -> str:
     """Count a noun: ``1 sample``, ``24 samples``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from compressor.render import figures
+from compressor.render.counts import count_as_fact
 from compressor.render.scores import scores_in_words
 from compressor.report import Fidelity, Host, Outcome, Report, Size, Skip, Step
 
@@ -64,7 +65,7 @@ def steps_with_sizes_before(original: Size, steps: Iterable[Step]) -> Iterator[t
 
 def counts_of(step: Step, before: Size) -> str:
     """Say what a pass did to a model of size `before`: counts as facts, nothing found, or why it was undone."""
-    facts = ", ".join(figures.count_as_fact(name, count) for name, count in step.counts.items())
+    facts = ", ".join(count_as_fact(name, count) for name, count in step.counts.items())
     if step.outcome is Outcome.ROLLED_BACK:
         undone = f"rolled back ({facts} undone)" if facts else "rolled back"
         return f"{undone}: {figures.printable(step.reason)}" if step.reason else undone

@@ -63,12 +63,6 @@ def test_spells_times_at_readable_lengths() -> None:
     assert figures.seconds(61.23) == "61.2 s"
 
 
-def test_reads_a_count_as_a_fact() -> None:
-    assert figures.count_as_fact("initializers_merged", 1077) == "1,077 initializers merged"
-    assert figures.count_as_fact("initializers_merged", 1) == "1 initializer merged"
-    assert figures.count_as_fact("bias_fused", 1) == "1 bias fused"
-
-
 def test_a_name_cannot_drive_the_terminal() -> None:
     assert figures.printable("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
 
