@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import transformers
 from architecture import Architecture
-from architectures import ARCHITECTURES
+from toy_architectures import ARCHITECTURES
 
 ROUTES = tuple([f"torchscript-{opset}" for opset in (17, 14, 20, 11)] + [f"dynamo-{opset}" for opset in (18, 23, 20)])
 """The most used first."""
