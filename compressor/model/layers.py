@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from compressor.model.consumers import consumers_of
+from compressor.model.packed import type_of_values
 from compressor.model.size import tensor_bytes
 from compressor.model.tensors import Held, all_tensors
 from compressor.report import Layer
@@ -29,7 +30,7 @@ def layers_of(model: ir.Model) -> Layer:
     """
     root, names = _Branch(), _Names()
     for held in all_tensors(model):
-        branch, type_name, count = root, held.tensor.dtype.name, tensor_bytes(held.tensor)
+        branch, type_name, count = root, type_of_values(held), tensor_bytes(held.tensor)
         branch.add(type_name, count)
         for part in names.path_of(held):
             branch = branch.parts.setdefault(part, _Branch())

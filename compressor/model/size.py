@@ -12,6 +12,7 @@ import onnx_ir as ir
 from compressor.model.carried import carried
 from compressor.model.equality import equal_groups
 from compressor.model.layout import lay_out
+from compressor.model.packed import type_of_values
 from compressor.model.tensors import all_tensors
 from compressor.report import Size
 
@@ -22,7 +23,7 @@ def measure(model: ir.Model) -> Size:
     held = list(all_tensors(model))
     by_type: Counter[str] = Counter()
     for item in held:
-        by_type[item.tensor.dtype.name] += tensor_bytes(item.tensor)
+        by_type[type_of_values(item)] += tensor_bytes(item.tensor)
     return Size(
         total_bytes=layout.total_bytes,
         weight_bytes=dict(by_type.most_common()),

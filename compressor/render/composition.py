@@ -15,8 +15,9 @@ class Kind(Enum):
     """What bytes are; the value is how a legend calls them."""
 
     FLOAT = "float weights"
-    HALF = "float16 weights"
-    SMALL = "int8 weights"
+    HALF = "16-bit float weights"
+    INT8 = "int8 weights"
+    INT4 = "int4 weights"
     OTHER = "other weights"
     GRAPH = "graph"
     METADATA = "metadata"
@@ -25,9 +26,8 @@ class Kind(Enum):
 _KIND_OF_TYPE = {
     **dict.fromkeys(("FLOAT", "DOUBLE"), Kind.FLOAT),
     **dict.fromkeys(("FLOAT16", "BFLOAT16"), Kind.HALF),
-    # Blocks of 4 bits are stored as UINT8, so that anything of 8 bits and fewer is one kind.
-    **dict.fromkeys(("INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1", "FLOAT8E8M0"), Kind.SMALL),
-    **dict.fromkeys(("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), Kind.SMALL),
+    **dict.fromkeys(("INT8", "UINT8"), Kind.INT8),
+    **dict.fromkeys(("INT4", "UINT4"), Kind.INT4),
 }
 
 
@@ -40,7 +40,7 @@ def composition(size: Size) -> dict[Kind, int]:
 
 def by_kind(weight_bytes: Mapping[str, int]) -> dict[Kind, int]:
     """Sort bytes of weights by ONNX data type into kinds."""
-    found = dict.fromkeys((Kind.FLOAT, Kind.HALF, Kind.SMALL, Kind.OTHER), 0)
+    found = dict.fromkeys((Kind.FLOAT, Kind.HALF, Kind.INT8, Kind.INT4, Kind.OTHER), 0)
     for name, count in weight_bytes.items():
         found[_KIND_OF_TYPE.get(name, Kind.OTHER)] += count
     return found

@@ -16,14 +16,16 @@ from compressor.report import Size
 _NARROWEST, _WIDEST = 8, 40
 
 _BLOCKS = {
-    Kind.FLOAT: "█", Kind.HALF: "▓", Kind.SMALL: "▒", Kind.OTHER: "░", Kind.GRAPH: "=", Kind.METADATA: "-",
+    Kind.FLOAT: "█", Kind.HALF: "▓", Kind.INT8: "▒", Kind.INT4: "░", Kind.OTHER: ":", Kind.GRAPH: "=",
+    Kind.METADATA: "-",
 }  # fmt: skip
 _ASCII = {
-    Kind.FLOAT: "#", Kind.HALF: "%", Kind.SMALL: "o", Kind.OTHER: ":", Kind.GRAPH: "=", Kind.METADATA: "-",
+    Kind.FLOAT: "#", Kind.HALF: "%", Kind.INT8: "o", Kind.INT4: ".", Kind.OTHER: ":", Kind.GRAPH: "=",
+    Kind.METADATA: "-",
 }  # fmt: skip
 _COLOURS = {
-    Kind.FLOAT: "blue", Kind.HALF: "cyan", Kind.SMALL: "green", Kind.OTHER: "magenta", Kind.GRAPH: "yellow",
-    Kind.METADATA: "red",
+    Kind.FLOAT: "blue", Kind.HALF: "cyan", Kind.INT8: "green", Kind.INT4: "bright_green", Kind.OTHER: "magenta",
+    Kind.GRAPH: "yellow", Kind.METADATA: "red",
 }  # fmt: skip
 
 

@@ -27,7 +27,8 @@ class Size:
 
     Attributes:
         total_bytes: all files of the model together.
-        weight_bytes: bytes of weights by ONNX data type name, for example ``{"FLOAT": 4096, "INT8": 512}``.
+        weight_bytes: bytes of weights by ONNX data type name, for example ``{"FLOAT": 4096, "INT8": 512}``; blocks of
+            4 bits that an operator reads out of UINT8 are ``UINT4``.
         metadata_bytes: documentation strings, metadata properties and recorded shapes, which no computation needs.
         duplicate_bytes: weight bytes that repeat another weight of the same type and shape, which any node could read.
     """

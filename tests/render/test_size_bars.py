@@ -36,9 +36,26 @@ def drawn(renderable: SizeBar | BarLegend, encoding: str = "utf-8", width: int =
 
 def test_every_byte_is_of_one_kind() -> None:
     assert composition(HALF) == {
-        Kind.FLOAT: 150, Kind.HALF: 0, Kind.SMALL: 300, Kind.OTHER: 0, Kind.GRAPH: 40, Kind.METADATA: 10,
+        Kind.FLOAT: 150, Kind.HALF: 0, Kind.INT8: 300, Kind.INT4: 0, Kind.OTHER: 0, Kind.GRAPH: 40,
+        Kind.METADATA: 10,
     }  # fmt: skip
     assert sum(composition(HALF).values()) == HALF.total_bytes
+
+
+@pytest.mark.parametrize(
+    ("type_name", "called"),
+    [
+        ("FLOAT", "float weights"),
+        ("BFLOAT16", "16-bit float weights"),
+        ("UINT8", "int8 weights"),
+        ("UINT4", "int4 weights"),
+        ("FLOAT8E4M3FN", "other weights"),
+        ("INT64", "other weights"),
+    ],
+)
+def test_a_legend_calls_weights_what_they_are(type_name: str, called: str) -> None:
+    size = Size(total_bytes=1000, weight_bytes={type_name: 1000})
+    assert drawn(BarLegend((size,)), width=80) == f"{drawn(SizeBar(size, 1000), width=1)} {called}"
 
 
 def test_a_graph_that_seems_negative_because_weights_share_bytes_takes_none() -> None:
