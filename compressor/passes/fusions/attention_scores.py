@@ -219,6 +219,10 @@ def _through_other(facts: Facts, node: ir.Node, depth: int) -> str | None:
     return f"the scores go through {node.op_type} before the Softmax" if inner is not None else None
 
 
+_REAL_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
+_INTEGER_TYPES = (ir.DataType.INT64, ir.DataType.INT32)
+
+
 def constant_number(facts: Facts, value: ir.Value | None, depth: int = 8) -> float | None:
     """The number `value` has in every run, evaluated through the root and quotient exporters leave in the graph."""
     number = number_of(value)
@@ -234,6 +238,9 @@ def constant_number(facts: Facts, value: ir.Value | None, depth: int = 8) -> flo
     numbers = [constant_number(facts, given, depth - 1) for given in node.inputs]
     if None in numbers:
         return None
+    if fact.dtype not in _REAL_TYPES:  # a cast to integers drops the fraction, so only whole numbers pass
+        whole = numbers[0] if node.op_type == "Cast" and fact.dtype in _INTEGER_TYPES else None
+        return whole if whole is not None and whole.is_integer() else None
     return _evaluated(node.op_type, [n for n in numbers if n is not None])
 
 
@@ -251,7 +258,7 @@ def _evaluated(op_type: str, numbers: list[float]) -> float | None:
                 return first * last
             case "Pow":
                 return float(first**last)
-            case _:  # Cast and Identity; a cast to integers drops the fraction, so only whole numbers pass
+            case _:  # Cast and Identity
                 return first
     except (ArithmeticError, ValueError):
         return None

@@ -29,6 +29,7 @@ from compressor.passes.fusions.match import (
     is_at_end,
     is_operator,
 )
+from compressor.passes.target import Target
 
 SUPPORTED_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 """Element types ONNX Runtime's CPU kernel takes."""
@@ -128,6 +129,8 @@ def _check(edit: GraphEdit, found: Attention) -> None:
         raise NotFusable("the values are scaled")
     if found.scale == 0.0:
         raise NotFusable("the scale is 0, which the fused operator reads as not given")
+    if found.scale < 0.0 and edit.target is Target.STANDARD:
+        raise NotFusable("the scale is below 0, which ONNX Runtime does not take in the standard's Attention")
     check_fills(found.scores.biases, dtypes.pop() or ir.DataType.FLOAT)
     for term in found.scores.biases:
         check_fits(edit, term, found.extent)

@@ -548,6 +548,28 @@ def test_leaves_what_the_fused_operator_cannot_say(body: str, reason: str) -> No
     assert reasons(result) == [reason]
 
 
+SCALES_OF_WHOLE_NUMBERS = {
+    "a root cut to a whole number": "r = Sqrt(three) n = Cast <to=7> (r) f = Cast <to=1> (n) s = Mul(qk, f) ",
+    "a quotient of whole numbers": "n = Cast <to=7> (three) h = Div(n, w2) f = Cast <to=1> (h) s = Mul(qk, f) ",
+    "a truth value": "b = Cast <to=9> (three) f = Cast <to=1> (b) s = Mul(qk, f) ",
+}
+
+
+@pytest.mark.parametrize("scale", SCALES_OF_WHOLE_NUMBERS.values(), ids=SCALES_OF_WHOLE_NUMBERS)
+def test_a_scale_that_loses_its_fraction_on_the_way_is_not_read_with_it(scale: str) -> None:
+    weights = {"three": np.asarray(3.0, np.float32), "w2": np.asarray(2)}
+    model = graph(NO_MASK.replace("s = Mul(qk, half) ", scale), inputs="float[B, S, 8] x", weights=weights)
+    result = fuse(model, {"x": normal(2, 5, 8)})
+    assert reasons(result) == ["the scores are multiplied with something that is not a constant number"]
+
+
+def test_a_scale_of_a_whole_number_is_read_through_a_cast() -> None:
+    scale = "r = Sqrt(nine) n = Cast <to=7> (r) f = Cast <to=1> (n) s = Mul(qk, f) "
+    weights = {"nine": np.asarray(9.0, np.float32)}
+    model = graph(NO_MASK.replace("s = Mul(qk, half) ", scale), inputs="float[B, S, 8] x", weights=weights)
+    assert operators(fuse(model, {"x": normal(2, 5, 8)}).model)["MultiHeadAttention"] == 1
+
+
 def test_leaves_attention_over_heads_that_come_and_go_as_heads_alone() -> None:
     body = "kt = Transpose <perm=[0, 1, 3, 2]> (k) s = MatMul(q, kt) p = Softmax <axis=-1> (s) c = MatMul(p, v)"
     inputs = "float[B, 2, S, 4] q, float[B, 2, S, 4] k, float[B, 2, S, 6] v"

@@ -114,6 +114,21 @@ def test_leaves_sigmoid_units_and_biases_in_their_steps() -> None:
     assert not result.is_changed
 
 
+def test_leaves_a_scale_below_zero_alone_which_onnx_runtime_refuses() -> None:
+    body = SPELLINGS["no mask"].replace("Mul(qk, half)", "Mul(qk, minus_half)")
+    model = attention_graph(
+        body, inputs="float[B, S, 8] x", opset=23, weights={"minus_half": np.asarray(-0.5, np.float32)}
+    )
+    result = fuse(model, {"x": normal(2, 5, 8)})
+    assert operators(result.model)["Softmax"] == 1
+    assert reasons(result) == ["the scale is below 0, which ONNX Runtime does not take in the standard's Attention"]
+    for_runtime = FuseTransformer().run(model)
+    assert operators(for_runtime.model)["MultiHeadAttention"] == 1
+    lowered = STANDARD.run(for_runtime.model)
+    assert operators(lowered.model)["MultiHeadAttention"] == 1
+    assert "MultiHeadAttention has a scale below 0, which ONNX Runtime refuses in the standard's" in reasons(lowered)
+
+
 def test_says_what_keeps_the_opset_low_and_what_that_costs() -> None:
     body = SPELLINGS["key transposed at once"].replace("y = MatMul(cm, wo)", "z = MatMul(cm, wo)")
     model = attention_graph(f"{body} n = RandomNormalLike(z) y = Add(z, n)", opset=17)

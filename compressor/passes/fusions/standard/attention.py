@@ -77,6 +77,8 @@ def _attributes(edit: GraphEdit, node: ir.Node, given: _Operands) -> dict[str, i
     heads = int_attribute(node, "num_heads", 0)
     attributes: dict[str, int | float] = {"q_num_heads": heads, "kv_num_heads": heads}
     scale = float_attribute(node, "scale", 0.0)
+    if scale < 0:
+        raise NotLowerable("MultiHeadAttention has a scale below 0, which ONNX Runtime refuses in the standard's")
     if scale:  # 0 stands for one over the root of the head's size, which both take where nothing is said
         attributes["scale"] = scale
     if int_attribute(node, "unidirectional", 0):
