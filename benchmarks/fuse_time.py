@@ -14,10 +14,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from attempt import Bounds, attempt
 from contenders import CONTENDERS, Contender
+from host import ROOT
 from measure import Usage
 from peers import SHAPES, versions
-from run import ROOT, attempt
 
 COUNT = """
 import sys, onnx
@@ -58,7 +59,7 @@ def compare(model: Path, rounds: int, timeout_seconds: float) -> None:
     for _ in range(rounds):
         for rival in RIVALS:
             with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
-                usage, out = attempt(rival, model, Path(folder), timeout_seconds)
+                usage, out = attempt(rival, model, Path(folder), Bounds(timeout_seconds=timeout_seconds))
                 if not out.exists():
                     raise SystemExit(f"{rival.name} left no result of {model.name}: {usage.last_words[-300:]}")
                 usages[rival.name].append(usage)

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 """Largest difference to the original, relative to its largest output: what the project's own pass is held to."""
 
 HEADS, WIDTH = 4, 64
-"""Heads and hidden size of nearly all models in `toy_architectures`; what a user would tell ONNX Runtime's optimizer."""
+"""Heads and hidden size of nearly all `toy_architectures`; what a user would tell ONNX Runtime's optimizer."""
 
 MODEL_TYPES = {
     "bart": "bart",

@@ -1,6 +1,8 @@
 """Judge one result against its original, the same way whoever made it, and print the findings as JSON.
 
-python benchmarks/judge.py ORIGINAL RESULT THREADS
+python benchmarks/judge.py findings|latency ORIGINAL RESULT THREADS
+
+Findings are what holds for the bytes of a result, however often it is looked at; latency is another every time.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,10 @@ def count_bytes(path: Path) -> dict[str, int]:
     seen: set[bytes] = set()
     for tensor in storages.values():
         values = numpy_helper.to_array(tensor, str(path.parent))
-        exact, turned = _fingerprint(tensor, values), _fingerprint(tensor, values.T)
+        exact = _fingerprint(tensor, values)
         if exact in seen:
             copies += values.nbytes
-        elif values.ndim == 2 and min(values.shape) > 1 and turned in seen:
+        elif values.ndim == 2 and min(values.shape) > 1 and _fingerprint(tensor, values.T) in seen:
             transposed += values.nbytes
         seen.add(exact)
     total = sum((path.parent / name).stat().st_size for name in files)
@@ -83,18 +85,27 @@ def open_session(path: Path, threads: int) -> Any:  # onnxruntime has no type in
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def measure_drift(original: Any, result: Any, signature: onnx.ModelProto, padding: Padding) -> dict[str, float]:
-    """Compare the first output over all batches, at the positions the mask leaves in.
+def first_outputs(path: Path, threads: int, batches: Sequence[Feeds]) -> list[NDArray[Any]]:
+    """What a model gives as its first output; it is closed again, so that two large ones are never open at once."""
+    session = open_session(path, threads)
+    return [session.run(None, feeds)[0] for feeds in batches]
+
+
+def measure_drift(
+    expected: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]], batches: Sequence[Feeds]
+) -> dict[str, float]:
+    """Compare first outputs over all batches, at the positions the mask leaves in.
 
     max_rel is the largest difference divided by the largest value of the original; cosine_min and top1 are per row
     along the last axis.
     """
     pairs = []
-    for rows, positions in SIZES:
-        feeds = make_feeds(signature, rows=rows, positions=positions, padding=padding)
-        one, other = (session.run(None, feeds)[0].astype(np.float64) for session in (original, result))
+    for feeds, *outputs in zip(batches, expected, given, strict=True):
+        one, other = (output.astype(np.float64) for output in outputs)
         if one.shape != other.shape:
             raise ValueError(f"output has shape {other.shape}, the original's has {one.shape}")
+        if not np.isfinite(other).all() and np.isfinite(one).all():
+            raise ValueError("outputs are not finite, the original's are")
         kept = _attended(feeds, one)
         pairs.append((one[kept].reshape(-1, one.shape[-1]), other[kept].reshape(-1, one.shape[-1])))
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
@@ -142,20 +153,38 @@ def _longest(original: Any, signature: onnx.ModelProto) -> tuple[int, Feeds]:
 
 
 def judge(original_path: Path, result_path: Path, threads: int) -> dict[str, Any]:
-    """Collect every finding; what cannot be found out is said in `refused`."""
+    """Collect what there is to find out about the bytes; what cannot be is said in `refused`."""
     findings: dict[str, Any] = {"refused": "", **count_bytes(result_path)}
     signature = onnx.load(original_path, load_external_data=False)
-    original = open_session(original_path, threads)
     try:
-        result = open_session(result_path, threads)
-        findings["drift_right_padding"] = measure_drift(original, result, signature, Padding.RIGHT)
-        findings["drift_any_padding"] = measure_drift(original, result, signature, Padding.ANY)
-        findings["task"] = count_right_answers(result, original_path.parent)
-        findings["latency"] = measure_latency(original, result, signature)
+        batches = [
+            make_feeds(signature, rows=rows, positions=positions, padding=padding)
+            for padding in (Padding.RIGHT, Padding.ANY)
+            for rows, positions in SIZES
+        ]
+        expected, given = (first_outputs(path, threads, batches) for path in (original_path, result_path))
+        right, left = slice(len(SIZES)), slice(len(SIZES), None)
+        findings["drift_right_padding"] = measure_drift(expected[right], given[right], batches[right])
+        findings["drift_any_padding"] = measure_drift(expected[left], given[left], batches[left])
+        findings["task"] = count_right_answers(open_session(result_path, threads), original_path.parent)
     except Exception as error:  # noqa: BLE001 - a foreign model may fail in any way, and that is a finding
-        findings["refused"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        findings["refused"] = _first_line(error)
     return findings
 
 
+def judge_latency(original_path: Path, result_path: Path, threads: int) -> dict[str, Any]:
+    """Time one run of both by turns."""
+    signature = onnx.load(original_path, load_external_data=False)
+    try:
+        return measure_latency(open_session(original_path, threads), open_session(result_path, threads), signature)
+    except Exception as error:  # noqa: BLE001 - the same
+        return {"refused": _first_line(error)}
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
 if __name__ == "__main__":
-    print(json.dumps(judge(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))
+    ask = {"findings": judge, "latency": judge_latency}[sys.argv[1]]
+    print(json.dumps(ask(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))

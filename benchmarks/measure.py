@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class Usage:
         peak_anonymous_bytes: most memory at once that no file backs, sampled every 10 ms over all processes; None
             where /proc does not tell.
         exit_code: of the command; negative for a signal.
+        timed_out: it was ended because it took too long.
         last_words: the end of what it wrote to stderr.
     """
 
@@ -38,10 +40,18 @@ class Usage:
     peak_rss_bytes: int
     peak_anonymous_bytes: int | None
     exit_code: int
+    timed_out: bool
     last_words: str
 
 
-def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout_seconds: float) -> Usage:
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    memory_bytes: int | None = None,
+) -> Usage:
     """Run `command` in `folder` and measure it.
 
     The caller should be small: the kernel counts the memory of the process that starts a command into the command's
@@ -56,12 +66,11 @@ def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            # A group of its own to kill, but no session: Linux shares processors out among sessions first, and a
-            # priority given to this one would not reach another.
-            preexec_fn=os.setpgrp,
+            preexec_fn=in_bounds(memory_bytes),
         )
         sampler = _Sampler(process.pid)
-        timer = threading.Timer(timeout_seconds, _kill, [process.pid])
+        timed_out = threading.Event()
+        timer = threading.Timer(timeout_seconds, _kill, [process.pid, timed_out])
         sampler.start()
         timer.start()
         _, status, used = os.wait4(process.pid, 0)
@@ -77,8 +86,26 @@ def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str],
         peak_rss_bytes=max(used.ru_maxrss * _RSS_UNIT, sampler.peak_rss_bytes),
         peak_anonymous_bytes=sampler.peak_anonymous_bytes or None,
         exit_code=process.returncode,
+        timed_out=timed_out.is_set(),
         last_words=words.strip(),
     )
+
+
+def in_bounds(memory_bytes: int | None) -> Callable[[], None]:
+    """What a new process does first: form a group that can be killed, and bound what it may allocate.
+
+    The bound is RLIMIT_DATA: private, writable memory. Mapped files do not count, so that a model larger than the bound
+    can still be read; the address space (RLIMIT_AS) would count them.
+    """
+
+    def prepare() -> None:
+        # No session: Linux shares processors out among sessions first, and a priority given to this one would not
+        # reach another.
+        os.setpgrp()
+        if memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+    return prepare
 
 
 class _Sampler(threading.Thread):
@@ -118,6 +145,7 @@ def _resident(pid: int) -> tuple[int, int]:
     return 0, 0
 
 
-def _kill(group: int) -> None:
+def _kill(group: int, timed_out: threading.Event) -> None:
+    timed_out.set()
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)

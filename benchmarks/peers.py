@@ -41,6 +41,7 @@ class Shape:
 
 
 SHAPES = {
+    "all-MiniLM-L6-v2": Shape(model_type="bert", heads=12, hidden_size=384),
     "albert-banking77": Shape(model_type="bert", heads=4, hidden_size=192),
     "albert-base": Shape(model_type="bert", heads=12, hidden_size=768),
     "bert-base": Shape(model_type="bert", heads=12, hidden_size=768),

@@ -15,9 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from attempt import Bounds, attempt
 from contenders import CONTENDERS, Contender
+from host import ROOT
 from measure import Usage
-from run import ROOT, attempt
 
 OURS = Contender(
     name="compressor quantize, unverified",
@@ -53,7 +54,7 @@ def compare(model: Path, rounds: int, timeout_seconds: float, folder: Path) -> N
         for contender in (OURS, THEIRS):
             place = folder / f"{number}"
             place.mkdir()
-            usage, out = attempt(contender, model, place, timeout_seconds)
+            usage, out = attempt(contender, model, place, Bounds(timeout_seconds=timeout_seconds))
             if usage.exit_code:
                 sys.exit(f"{contender.name} ended with exit code {usage.exit_code}: {usage.last_words}")
             usages[contender.name].append(usage)

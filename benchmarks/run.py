@@ -2,10 +2,12 @@
 """Run every contender on every model, by turns, and print what each took and what it made.
 
     python benchmarks/run.py MODEL.onnx [MODEL.onnx ...] [--peers PYTHON] [--only NAME ...] [--rounds 3]
-        [--results FOLDER]
+        [--results FOLDER] [--page FILE]
 
 `--peers` is the interpreter of an environment with the packages of `peers.txt`; they never share one with the project.
-`--results` holds results.json, results.md and a drawing of each model; models of earlier runs stay there.
+`--results` holds results.json, results.md and a drawing of each model. They are written after every run, and what is
+there is not done again, unless the project, the versions or the settings are others: an interrupted command can simply
+be given again. A contender that fails, runs too long or wants too much memory becomes a row that says so.
 """
 
 from __future__ import annotations
@@ -13,28 +15,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import json
 import os
-import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import records
+from attempt import Bounds, ask_judge, attempt, findings_of, name_of, record_of
 from contenders import CONTENDERS, Contender
-from measure import Usage, run
-from peers import data_of, versions
-from plots import write_plot
-from tables import as_markdown, as_page
+from host import commit, describe_host
+from tables import as_markdown
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 MEASURES = ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_anonymous_bytes")
+SHARE_OF_MEMORY = 0.8
+"""What a contender may allocate of the machine's memory unless told otherwise; the rest is the system's."""
 
 
 def main() -> None:
@@ -43,61 +41,96 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[c.name for c in CONTENDERS])
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contender; medians are shown")
     parser.add_argument("--timeout", type=float, default=900, help="seconds after which a run counts as failed")
+    parser.add_argument("--memory", type=float, metavar="GB", help="that a run may allocate (80 %% of the machine's)")
+    parser.add_argument("--untimed", action="store_true", help="leave times out: the machine does other work")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the runtime that judges")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that runs the peers")
-    parser.add_argument("--lock", type=Path, help="hold a lock on this file while something is timed")
+    parser.add_argument("--lock", type=Path, help="hold a lock on this file during each run, for others who time")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="write figures, tables and drawings here")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the short tables into this page, too")
     options = parser.parse_args()
     chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
     host = describe_host(options.threads, options.peers)
+    start = time.monotonic()
     for model in options.models:
-        result = {"rounds": options.rounds, "host": host, **compare(model, chosen, host["peers"], options)}
+        result = compare(model, chosen, host, options)
         print(as_markdown(result), flush=True)
-        if options.results:  # after each model, so that an interrupted run keeps what it has
-            write(result, options.results)
-
-
-def write(result: Mapping[str, Any], folder: Path) -> None:
-    """Add one model to the results of a folder, in place of what is there of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = folder / "results.json"
-    models = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else []
-    models = [*(model for model in models if model["model"] != result["model"]), result]
-    figures.write_text(json.dumps(models, indent=1) + "\n", encoding="utf-8")
-    (folder / "results.md").write_text(as_page(models), encoding="utf-8")
-    write_plot(result, folder)
+        if options.results and options.page:
+            records.write_into_page(options.results, options.page)
+    print(f"{time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
 def compare(
-    model: Path, contenders: Sequence[Contender], installed: Mapping[str, str], options: argparse.Namespace
+    model: Path, contenders: Sequence[Contender], host: Mapping[str, Any], options: argparse.Namespace
 ) -> dict[str, Any]:
     """Run the contenders on one model in rounds, each round in the same order, and judge what each makes."""
-    skipped = {c.name: reason for c in contenders if (reason := c.missing(model, installed))}
-    rows: dict[str, dict[str, Any]] = {c.name: {"runs": []} for c in contenders if c.name not in skipped}
+    memory = options.memory * 1e9 if options.memory else host["memory_bytes"] * SHARE_OF_MEMORY
+    bounds = Bounds(timeout_seconds=options.timeout, memory_bytes=round(memory))
+    settings = {
+        "commit": commit(),
+        "rounds": options.rounds,
+        "timed": not options.untimed,
+        "timeout_seconds": bounds.timeout_seconds,
+        "memory_bytes": bounds.memory_bytes,
+    }
+    result, known = records.begin(name_of(model), {"settings": settings, "host": dict(host)}, options.results)
+    rows = result["contenders"]
+    skipped = {c.name: reason for c in contenders if (reason := c.missing(Path(name_of(model)), host["peers"]))}
+    result["skipped"] = {name: reason for name, reason in {**result["skipped"], **skipped}.items() if name not in rows}
+    if "original" not in result:
+        result["original"] = look_at(model, model, bounds, known, options)
     for number in range(options.rounds):
-        for contender in (c for c in contenders if c.name in rows):
-            row = rows[contender.name]
-            print(f"{model.name}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
-                with locked(options.lock):
-                    usage, out = attempt(contender, model, Path(folder), options.timeout, options.peers)
-                last_words = "".join(usage.last_words.splitlines()[-1:]).replace(f"{folder}{os.sep}", "")[:200]
-                row["runs"].append({**asdict(usage), "last_words": last_words, "left_a_result": out.exists()})
-                if "findings" not in row and out.exists():
-                    with locked(options.lock):
-                        row["findings"] = judge(model, out, options)
-                    row["compare"] = compare_command(model, out, options.timeout)
-    for row in rows.values():
-        # A run that failed early is quick and small: counted, it would flatter whoever crashed.
-        done = [run for run in row["runs"] if run["left_a_result"]]
-        row["median"] = {name: _median([run[name] for run in done]) for name in MEASURES}
-    original = judge(model, model, options)
-    return {"model": model.name, "original": original, "contenders": rows, "skipped": skipped}
+        for contender in contenders:
+            row = rows.get(contender.name, {"runs": []})
+            if contender.name in skipped or len(row["runs"]) > number or _has_failed(row):
+                continue
+            print(f"{name_of(model)}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
+            with locked(options.lock):
+                once(contender, model, row, bounds, known, options)
+            rows[contender.name] = row
+            result["contenders"] = {c.name: rows[c.name] for c in CONTENDERS if c.name in rows}
+            rows = result["contenders"]
+            if options.results:
+                records.write(result, options.results)
+    return result
+
+
+def once(
+    contender: Contender,
+    model: Path,
+    row: dict[str, Any],
+    bounds: Bounds,
+    known: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Add a run to a row, and judge its result if it is the first."""
+    with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
+        load = os.getloadavg()[0]
+        usage, out = attempt(contender, model, Path(folder), bounds, options.peers)
+        run = {**record_of(usage, Path(folder)), "left_a_result": out.exists(), "load_before": round(load, 1)}
+        if options.untimed:
+            run |= {"wall_seconds": None, "cpu_seconds": None}
+        row["runs"].append(run)
+        if "findings" not in row and out.exists():
+            row["findings"] = look_at(model, out, bounds, known, options)
+    # A run that failed early is quick and small: counted, it would flatter whoever crashed.
+    done = [run for run in row["runs"] if run["left_a_result"]]
+    row["median"] = {name: _median([run[name] for run in done]) for name in MEASURES}
+
+
+def look_at(
+    model: Path, out: Path, bounds: Bounds, known: Mapping[str, Any], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Findings, and the latency where it is asked for, which is measured anew each time."""
+    findings = findings_of(model, out, options.threads, bounds, known)
+    if options.untimed or findings["refused"]:
+        return {**findings, "latency": None}
+    return {**findings, "latency": ask_judge("latency", model, out, options.threads, bounds)}
 
 
 @contextlib.contextmanager
 def locked(path: Path | None) -> Iterator[None]:
-    """Keep others who take the same lock from timing at the same time."""
+    """Keep others who take the same lock from measuring at the same time."""
     if path is None:
         yield
         return
@@ -106,76 +139,9 @@ def locked(path: Path | None) -> Iterator[None]:
         yield
 
 
-def attempt(
-    contender: Contender, model: Path, folder: Path, timeout_seconds: float, peers: str = sys.executable
-) -> tuple[Usage, Path]:
-    """Let a contender work on its own copy, since some write files beside their input."""
-    (folder / "in").mkdir()
-    (folder / "out").mkdir()
-    copy, out = folder / "in" / model.name, folder / "out" / model.name
-    shutil.copyfile(model, copy)  # also leaves the input in the page cache, for every contender alike
-    if data_of(model).exists():
-        shutil.copyfile(data_of(model), data_of(copy))
-    os.sync()  # no contender pays for writes of the one before
-    command = contender.command(copy, out, peers)
-    return run(command, folder=folder, environment=_environment(), timeout_seconds=timeout_seconds), out
-
-
-def judge(original: Path, result: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Judge in a process of its own: this one stays small, see `measure.run`."""
-    command = [sys.executable, str(HERE / "judge.py"), str(original), str(result), str(options.threads)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=_environment(), timeout=options.timeout
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1].replace(f"{result.parent}{os.sep}", "")
-        return {"refused": f"judging failed: {reason[:300]}"}
-    findings: dict[str, Any] = json.loads(done.stdout)
-    return findings
-
-
-def compare_command(original: Path, result: Path, timeout_seconds: float) -> dict[str, Any]:
-    """What `compressor compare` says of the drift, whoever made the result; it draws inputs of its own."""
-    command = [sys.executable, "-m", "compressor", "compare", str(original), str(result), "--json", "-"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=_environment(), timeout=timeout_seconds
-        )
-    except subprocess.TimeoutExpired:
-        return {"refused": f"took more than {timeout_seconds:.0f} seconds"}
-    if not done.stdout:
-        return {"refused": done.stderr.strip()[-300:]}
-    report = json.loads(done.stdout)
-    drift = report["fidelity"] or {}
-    return {"max_rel": drift.get("worst_max_rel"), "cosine_min": drift.get("worst_cosine")}
-
-
-def describe_host(threads: int, peers: str) -> dict[str, Any]:
-    """Say what the figures depend on, without naming the machine."""
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "threads": threads,
-        "versions": versions(),
-        "peers": _versions_of(peers),
-    }
-
-
-def _versions_of(interpreter: str) -> dict[str, str]:
-    command = [interpreter, str(HERE / "peers.py"), "--versions"]
-    found: dict[str, str] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return found
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+def _has_failed(row: Mapping[str, Any]) -> bool:
+    """What failed once would fail again, and take as long."""
+    return any(not run["left_a_result"] for run in row["runs"])
 
 
 def _median(numbers: Sequence[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Draw the results for one model as a Markdown table."""
+"""Draw the results for one model as a Markdown table with every figure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ COLUMNS = (
     "max rel, any padding",
     "cosine min",
     "top-1",
-    "max rel, compare",
     "speed",
     "right answers",
 )
-
 
 HEAD = """# Results
 
@@ -38,16 +36,6 @@ def as_page(models: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([HEAD, *(part for model in models for part in _section(model))])
 
 
-def _section(model: Mapping[str, Any]) -> Iterator[str]:
-    host = model["host"]
-    versions = ", ".join(f"{name} {version}" for name, version in host["peers"].items())
-    title, table = as_markdown(model).split("\n", 1)
-    yield title.removeprefix("#")
-    yield f"\nRounds: {model['rounds']}. {host['cpu']}, {host['cores']} cores, {host['system']}, {versions}."
-    yield f"\n![the same figures as bars]({plot_name(model['model'])})"
-    yield table
-
-
 def as_markdown(result: Mapping[str, Any]) -> str:
     """One row for the original and one for each contender; MB are 10^6 bytes."""
     lines = [
@@ -56,18 +44,56 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         "| " + " | ".join(COLUMNS) + " |",
         "|---|" + "---:|" * (len(COLUMNS) - 1),
     ]
-    lines.append(_line("(original)", {}, result["original"], {}))
+    lines.append(_line("(original)", {}, result["original"]))
     notes = [f"- {name}: skipped, {reason}" for name, reason in result["skipped"].items()]
     for name, row in result["contenders"].items():
-        findings = row.get("findings", {})
-        lines.append(_line(name, row["median"], findings, row.get("compare", {})))
-        notes += [f"- {name}: {problem}" for problem in _problems(row, findings)]
+        lines.append(_line(name, row["median"], row.get("findings", {})))
+        notes += [f"- {name}: {problem}" for problem in problems(row)]
     return "\n".join([*lines, "", *notes, *([""] if notes else [])])
 
 
-def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any], compared: Mapping[str, Any]) -> str:
+def problems(row: Mapping[str, Any]) -> list[str]:
+    """What went wrong with the runs of a contender, or with its result, in words."""
+    found = []
+    for ending in sorted({_ending(run) for run in row["runs"]} - {""}):
+        runs = [run for run in row["runs"] if _ending(run) == ending]
+        results = sum(run["left_a_result"] for run in runs)
+        words = (runs[0]["last_words"].splitlines() or [""])[-1][:200]
+        found.append(f"{len(runs)} of {len(row['runs'])} runs {ending}, {results} left a result: {words or 'no words'}")
+    if refused := row.get("findings", {}).get("refused"):
+        found.append(f"the result could not be judged: {refused}")
+    return found
+
+
+def speed(findings: Mapping[str, Any]) -> float | None:
+    """Time of the original by time of the result."""
+    latency = findings.get("latency") or {}
+    return latency["original_ms"] / latency["result_ms"] if "result_ms" in latency else None
+
+
+def _section(model: Mapping[str, Any]) -> Iterator[str]:
+    title, table = as_markdown(model).split("\n", 1)
+    yield title.removeprefix("#")
+    yield f"\n{_circumstances(model)}"
+    yield f"\n![the same figures as bars]({plot_name(model['model'])})"
+    yield table
+
+
+def _circumstances(model: Mapping[str, Any]) -> str:
+    host, settings = model["host"], model["settings"]
+    loads = [run["load_before"] for row in model["contenders"].values() for run in row["runs"]]
+    versions = ", ".join(f"{name} {version}" for name, version in host["peers"].items())
+    timed = "Timed" if settings["timed"] else "Not timed"
+    return (
+        f"Rounds: {settings['rounds']}; at most {settings['timeout_seconds']:.0f} s and "
+        f"{settings['memory_bytes'] / 1e9:.1f} GB a run. {timed}, load average {min(loads)} to {max(loads)} before a "
+        f"run. {host['cpu']} ({', '.join(host['instructions'])}), {host['cores']} cores, {host['system']}; "
+        f"compressor {settings['commit']}; {versions}."
+    )
+
+
+def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any]) -> str:
     right, padded = findings.get("drift_right_padding", {}), findings.get("drift_any_padding", {})
-    latency = findings.get("latency")
     cells = (
         name,
         _number(median.get("wall_seconds"), ".2f"),
@@ -81,25 +107,18 @@ def _line(name: str, median: Mapping[str, Any], findings: Mapping[str, Any], com
         _number(padded.get("max_rel"), ".1e"),
         _number(padded.get("cosine_min"), ".5f"),
         _number(padded.get("top1"), ".1%"),
-        _number(compared.get("max_rel"), ".1e"),
-        _number(latency and latency["original_ms"] / latency["result_ms"], ".2f"),
+        _number(speed(findings), ".2f"),
         f"{task['right']} / {task['of']}" if (task := findings.get("task")) else "-",
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def _problems(row: Mapping[str, Any], findings: Mapping[str, Any]) -> list[str]:
-    problems = []
-    for code in sorted({run["exit_code"] for run in row["runs"]} - {0}):
-        runs = [run for run in row["runs"] if run["exit_code"] == code]
-        results = sum(run["left_a_result"] for run in runs)
-        words = (runs[0]["last_words"].splitlines() or [""])[-1][:200]
-        problems.append(
-            f"{len(runs)} of {len(row['runs'])} runs ended with exit code {code}, {results} left a result: {words}"
-        )
-    if findings.get("refused"):
-        problems.append(f"the result could not be judged: {findings['refused']}")
-    return problems
+def _ending(run: Mapping[str, Any]) -> str:
+    if run["timed_out"]:
+        return "took too long"
+    if run["exit_code"] < 0:
+        return f"were ended by signal {-run['exit_code']}"
+    return f"ended with exit code {run['exit_code']}" if run["exit_code"] else ""
 
 
 def _megabytes(count: float | None) -> str:
