@@ -40,6 +40,7 @@ class Samples:
         places: of given samples, which one each row of each batch is, counted in the order of the data; a batch may
             be filled up with repeated ones.
         row_numbers: of given samples, the row of the data that each is, counted from 1.
+        excerpts: of given samples, the beginning of each one's text, or its file; empty where they are numbers.
     """
 
     batches: Sequence[Feeds]
@@ -48,6 +49,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     places: tuple[tuple[int, ...], ...] = ()
     row_numbers: Sequence[int] = ()
+    excerpts: Sequence[str] = ()
 
     @property
     def rows(self) -> int:

@@ -33,21 +33,23 @@ def worst_samples(
 
 def _rows(found: Sequence[Sequence[Comparison]], names: Sequence[str], samples: Samples) -> Iterator[list[WorstSample]]:
     earlier = 0
-    for batch, (feeds, compared) in enumerate(zip(samples.batches, found, strict=True)):
-        rows = len(samples.places[batch]) if samples.places else count_rows(feeds)
+    for batch, compared in enumerate(found):
+        rows = _count(samples, batch)
         outputs = [
             (name, comparison.cosines)
             for name, comparison in zip(names, compared, strict=True)
             if len(comparison.cosines) == rows and not comparison.bit_identical
         ]
         for row in range(rows):
-            number = _number(samples, batch, row, earlier)
-            yield [WorstSample(output=name, row=number, cosine=cosines[row]) for name, cosines in outputs]
+            place = samples.places[batch][row] if samples.places else earlier + row
+            number = samples.row_numbers[place] if samples.row_numbers else place + 1
+            shown = samples.excerpts[place] if samples.excerpts else ""
+            yield [
+                WorstSample(output=name, row=number, cosine=cosines[row], excerpt=shown) for name, cosines in outputs
+            ]
         earlier += rows
 
 
-def _number(samples: Samples, batch: int, row: int, earlier: int) -> int:
-    if not samples.places:
-        return earlier + row + 1
-    place = samples.places[batch][row]
-    return samples.row_numbers[place] if samples.row_numbers else place + 1
+def _count(samples: Samples, batch: int) -> int:
+    """Rows of a batch; given ones are not asked, as each that is made opens its pictures once more."""
+    return len(samples.places[batch]) if samples.places else count_rows(samples.batches[batch])

@@ -36,9 +36,15 @@ def worst_as_table(fidelity: Fidelity, count: int) -> Table | Text:
     worst = fidelity.worst_samples[:count]
     if not worst:
         return Text("worst samples: no sample's row differs")
-    table = _table("worst sample", "cosine", "of output")
+    has_several, has_texts = len(fidelity.outputs) > 1, any(sample.excerpt for sample in worst)
+    table = _table("worst sample", "cosine", *(["of output"] if has_several else []))
+    if has_texts:
+        table.add_column("it begins", overflow="fold")
     for sample in worst:
-        table.add_row(f"{sample.row:,}", figures.cosine(sample.cosine), Text(figures.printable(sample.output)))
+        output = [sample.output] if has_several else []
+        shown = [*output, *([sample.excerpt] if has_texts else [])]
+        cells = (Text(figures.printable(text)) for text in shown)
+        table.add_row(f"row {sample.row:,}", figures.cosine(sample.cosine), *cells)
     return table
 
 

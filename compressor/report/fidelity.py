@@ -44,11 +44,13 @@ class WorstSample:
         output: the graph output.
         row: which sample, counted from 1: of given data its row there, else in the order they were made.
         cosine: cosine similarity of the output's row to the original's.
+        excerpt: the beginning of its text, or its file; empty where it is numbers, or made up.
     """
 
     output: str
     row: int
     cosine: float
+    excerpt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,34 +73,3 @@ def test_positions_that_nothing_defines_take_no_part() -> None:
     assert output.top5_agreement == 1.0
     one = math.e / (math.e + 7)
     assert output.kl_mean == pytest.approx((one - (1 - one) / 7) / 2, rel=1e-3)
-
-
-def test_the_worst_samples_are_named_by_their_rows_in_the_data() -> None:
-    batches = ({"x": np.zeros((2, 1))}, {"x": np.zeros((2, 1))})
-    samples = Samples(
-        batches=batches, generated=False, description="", places=((3, 0), (2, 1)), row_numbers=(11, 12, 13, 14)
-    )
-    original = np.array([[1, 0], [1, 0]], np.float32)
-    first, second = np.array([[1, 0], [1, 1]], np.float32), np.array([[0, 1], [1, 0.1]], np.float32)
-    fidelity = measure_fidelity([[original], [original]], [[first], [second]], ["y"], samples)
-    assert isinstance(fidelity, Fidelity)
-    assert [sample.row for sample in fidelity.worst_samples] == [13, 11, 12, 14]
-    assert fidelity.worst_samples[0].cosine == pytest.approx(0.0)
-
-
-def test_a_row_that_is_run_twice_is_named_once() -> None:
-    """The last row of the data fills up a batch of a fixed size; the texts of a pair have one row between them."""
-    samples = Samples(
-        batches=({"x": np.zeros((3, 1))},), generated=False, description="", places=((0, 1, 1),), row_numbers=(1, 2)
-    )
-    original, candidate = np.array([[[1, 0]] * 3, [[1, 0.1], [1, 0.2], [1, 0.3]]], np.float32)
-    worst = measured(original, candidate, samples).worst_samples
-    assert [sample.row for sample in worst] == [2, 1]
-    assert worst[0].cosine == pytest.approx(1 / math.hypot(1, 0.3))
-
-
-def test_generated_samples_are_counted_from_one_and_equal_outputs_have_no_worst() -> None:
-    samples = Samples(batches=({"x": np.zeros((2, 1))},), generated=True, description="")
-    original = np.array([[1, 0], [1, 0]], np.float32)
-    assert measured(original, original.copy(), samples).worst_samples == ()
-    assert [s.row for s in measured(original, original[:, ::-1], samples).worst_samples] == [1, 2]

@@ -35,9 +35,21 @@ def test_a_measure_that_no_output_has_gets_no_column(printed: Printed) -> None:
 
 def test_as_many_of_the_worst_samples_are_named_as_asked_for(printed: Printed) -> None:
     text = printed(worst_as_table(found(), 1))
-    assert "13 0.98500 logits" in " ".join(text.split())
+    assert "row 13 0.98500 logits" in " ".join(text.split())
     assert "pooled" not in text
     assert "no sample's row differs" in printed(worst_as_table(fidelity(IDENTICAL), 5))
+
+
+def test_the_worst_samples_are_shown_by_what_they_begin_with(printed: Printed) -> None:
+    named = replace(WORST[0], excerpt="where is my [card]?\x1b[2J")
+    text = printed(worst_as_table(replace(found(), worst_samples=(named, WORST[1])), 2))
+    assert "row 13 0.98500 logits where is my [card]?\\x1b[2J" in " ".join(text.split())
+
+
+def test_an_output_that_is_the_only_one_is_not_named(printed: Printed) -> None:
+    text = printed(worst_as_table(replace(fidelity(DRIFTED), worst_samples=WORST[:1]), 1))
+    assert "logits" not in text
+    assert "it begins" not in text
 
 
 def test_a_report_shows_them_only_when_asked(report: Report, printed: Printed) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from compressor.errors import OptionError
 from compressor.evaluation.data.arrays import ArrayRows, bind_arrays
+from compressor.evaluation.data.excerpt import excerpt
 from compressor.evaluation.data.from_arrays import read_label_file
 from compressor.evaluation.data.given import Given, Labels, Subject, name_task
-from compressor.evaluation.data.images import IMAGE_COLUMNS, ImageRows, find_images
+from compressor.evaluation.data.images import IMAGE_COLUMNS, ImageRows, find_images, folder_of
 from compressor.evaluation.data.numbers import read_numbers
 from compressor.evaluation.data.preprocessing import read_preprocessing
 from compressor.evaluation.data.rows import JoinedRows, Rows
@@ -64,8 +65,19 @@ def read_table_rows(table: Table, subject: Subject, evaluation: Evaluation) -> G
         alignment=texts.alignment if texts is not None else (),
         is_paired=is_paired,
         ids=tokens.ids.name if tokens is not None else "",
+        excerpts=_excerpts(texts, strings, images, table),
         notes=notes,
     )
+
+
+def _excerpts(texts: _Texts | None, strings: ArrayRows | None, images: ImageRows | None, table: Table) -> Sequence[str]:
+    """Take what a reader knows a sample by: its text, else the name of its picture."""
+    if texts is not None:
+        return texts.excerpts
+    if strings is not None:
+        arrays = strings.arrays.values()
+        return [excerpt([str(array[row].flat[0]) for array in arrays]) for row in range(strings.count)]
+    return [] if images is None else [str(path.relative_to(folder_of(table))) for path in images.paths]
 
 
 def _refuse_nothing(parts: Sequence[Rows], table: Table, subject: Subject) -> None:
@@ -83,6 +95,7 @@ class _Texts:
     rows: TextRows
     columns: tuple[str, ...]
     is_paired: bool
+    excerpts: Sequence[str]
     alignment: Sequence[Alignment] = ()
 
 
@@ -125,13 +138,18 @@ def _read_tokens(
     are_words = task == "token-classification"
     texts = read_texts(table, columns, are_words=are_words)
     is_paired = is_apart and len(columns) == 2
+    per_row = 2 if is_paired else 1
     if is_paired:
         texts = [(text,) for pair in texts for text in pair]
     settings = open_tokenizer(evaluation.tokenizer, subject.companions, tokens.fixed_length)
     cut = "only_second" if task == "question-answering" and len(columns) == 2 else "longest_first"
-    rows, encoded = encode(texts, tokens, settings, cut=cut, are_words=are_words)
+    rows, encoded = encode(
+        texts, tokens, settings, cut=cut, are_words=are_words, place=lambda row: table.place_of_row(row // per_row)
+    )
     alignment = align(encoded, texts, settings) if task in ALIGNED else ()
-    return _Texts(rows=rows, columns=columns, is_paired=is_paired, alignment=alignment)
+    return _Texts(
+        rows=rows, columns=columns, is_paired=is_paired, excerpts=list(map(excerpt, texts)), alignment=alignment
+    )
 
 
 def _read_strings(table: Table, subject: Subject, evaluation: Evaluation, taken: Sequence[str]) -> ArrayRows | None:

@@ -54,6 +54,7 @@ class Given:
         alignment: where tokens come from, for tasks that ask.
         is_paired: each sample is two rows.
         ids: the input with the tokens; empty where there is none.
+        excerpts: the beginning of each row's text, or its file; empty where rows are numbers.
         notes: what a reader must know.
     """
 
@@ -65,6 +66,7 @@ class Given:
     alignment: Sequence[Alignment] = ()
     is_paired: bool = False
     ids: str = ""
+    excerpts: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 

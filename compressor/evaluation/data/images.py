@@ -76,13 +76,18 @@ def list_images(folder: Path, samples: int | None, seed: int) -> Table:
     return Table(path=folder, rows=rows, numbers=[number + 1 for number in chosen], total=len(found))
 
 
+def folder_of(table: Table) -> Path:
+    """Where the pictures of a table are: beside the file, or in the folder that was listed."""
+    return table.path if table.path.is_dir() else table.path.parent
+
+
 def find_images(table: Table, column: str) -> list[Path]:
     """Give the path of each picture that a table names.
 
     Raises:
         OptionError: one is missing, or lies outside the folder of the table.
     """
-    folder = table.path if table.path.is_dir() else table.path.parent
+    folder = folder_of(table)
     found = []
     for row, name in enumerate(table.column(column)):
         path = folder / str(name)

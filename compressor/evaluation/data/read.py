@@ -82,6 +82,7 @@ def _make_samples(given: Given, specs: Sequence[InputSpec], path: Path, evaluati
         notes=tuple(notes),
         places=groups,
         row_numbers=given.numbers,
+        excerpts=given.excerpts,
     )
 
 

@@ -42,9 +42,13 @@ class Table:
         """Name the columns, in the order in which they appear."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row))
 
+    def place_of_row(self, row: int) -> str:
+        """Say where a row is."""
+        return f"{self.path}: row {self.numbers[row]}"
+
     def place(self, row: int, column: str) -> str:
         """Say where a value is."""
-        return f"{self.path}: row {self.numbers[row]}, column {column!r}"
+        return f"{self.place_of_row(row)}, column {column!r}"
 
     def column(self, name: str) -> Sequence[object]:
         """Take the values of one column.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
 from compressor.evaluation.data.fill import is_token_type
 from compressor.evaluation.data.tokenizer import TextSettings, failures_in_words
@@ -16,6 +17,9 @@ from compressor.evaluation.tasks.contract import Alignment
 
 Text = str | Sequence[str]
 """A text, or its words where labels belong to words."""
+
+_TOO_SHORT_TO_CUT = "Sequence to truncate too short"
+"""What the package says where the text that may be cut has fewer tokens than are too many."""
 
 _MASKED = -10000.0
 """As made-up inputs have it: see ``values.py``."""
@@ -122,7 +126,13 @@ def find_token_inputs(specs: Sequence[InputSpec]) -> TokenInputs | None:
 
 
 def encode(
-    texts: Iterable[tuple[Text, ...]], inputs: TokenInputs, settings: TextSettings, *, cut: str, are_words: bool
+    texts: Sequence[tuple[Text, ...]],
+    inputs: TokenInputs,
+    settings: TextSettings,
+    *,
+    cut: str,
+    are_words: bool,
+    place: Callable[[int], str],
 ) -> tuple[TextRows, Sequence[Any]]:
     """Encode single texts and pairs.
 
@@ -132,6 +142,7 @@ def encode(
         settings: the tokenizer, and how long rows may be.
         cut: ``"longest_first"``, or ``"only_second"`` to leave the first text of a pair whole.
         are_words: texts are lists of words.
+        place: says where a row is, for messages.
 
     Returns:
         The rows, and for each what the tokenizer knows about it.
@@ -141,8 +152,12 @@ def encode(
     """
     given = [row[0] if len(row) == 1 else row for row in texts]
     settings.tokenizer.enable_truncation(settings.longest, strategy=cut)
-    with failures_in_words("the tokenizer cannot encode the texts"):
-        encoded = settings.tokenizer.encode_batch(given, is_pretokenized=are_words)
+    try:
+        with failures_in_words("the tokenizer cannot encode the texts"):
+            encoded = settings.tokenizer.encode_batch(given, is_pretokenized=are_words)
+    except OptionError:
+        _name_the_row(texts, settings, place, are_words=are_words)
+        raise
     cuts = sum(1 for one in encoded if one.overflowing)
     note = f"{cuts} of {len(encoded)} texts are longer than {settings.longest} tokens, and the end of them is cut off"
     rows = TextRows(
@@ -153,6 +168,23 @@ def encode(
         notes=(note,) if cuts else (),
     )
     return rows, encoded
+
+
+def _name_the_row(
+    texts: Sequence[tuple[Text, ...]], settings: TextSettings, place: Callable[[int], str], *, are_words: bool
+) -> None:
+    """Raise what the first row fails with that cannot be encoded by itself; return where there is none."""
+    for at, row in enumerate(texts):
+        try:
+            with failures_in_words(f"{place(at)}: the tokenizer cannot encode the texts"):
+                settings.tokenizer.encode(*row, is_pretokenized=are_words)
+        except OptionError as error:
+            if _TOO_SHORT_TO_CUT not in str(error):
+                raise
+            raise OptionError(
+                f"{place(at)}: the first text alone fills the {settings.longest} tokens that the model takes, and only "
+                "the second is cut; shorten the first, or leave the row out"
+            ) from error
 
 
 def align(encoded: Sequence[Any], texts: Sequence[tuple[Text, ...]], settings: TextSettings) -> list[Alignment]:

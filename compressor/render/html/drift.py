@@ -71,17 +71,26 @@ def _worst(fidelity: Fidelity) -> Markup:
     if not samples:
         return Markup()
     farthest = max((1 - sample.cosine for sample in samples if math.isfinite(sample.cosine)), default=0.0)
-    rows = [_sample(sample, farthest) for sample in samples]
-    columns = ("sample", "output", "distance from the original", "1 - cosine", "cosine")
+    has_texts = any(sample.excerpt for sample in samples)
+    rows = [_sample(sample, farthest, has_texts) for sample in samples]
+    columns = (
+        "row",
+        *(["it begins"] if has_texts else []),
+        "output",
+        "distance from the original",
+        "1 - cosine",
+        "cosine",
+    )
     count = figures.plural(len(samples), "sample")
     return tag("div", tag("h3", f"The {count} farthest off"), table(columns, rows, caption="Worst samples"))
 
 
-def _sample(sample: WorstSample, farthest: float) -> list[Cell]:
+def _sample(sample: WorstSample, farthest: float, has_texts: bool) -> list[Cell]:
     distance = 1 - sample.cosine
     share = distance / farthest if farthest and math.isfinite(distance) else 1.0
     return [
         Cell(f"{sample.row:,}", sample.row),
+        *([Cell(sample.excerpt)] if has_texts else []),
         Cell(sample.output),
         Cell(_gauge(max(0.0, share), f"1 - cosine: {figures.difference(distance)}"), distance),
         Cell(figures.difference(distance), distance),

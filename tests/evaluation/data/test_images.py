@@ -52,6 +52,7 @@ def test_folders_name_the_labels_and_files_are_in_order(tmp_path: Path) -> None:
     material = read(write_model(tmp_path, text), tmp_path / "set", labels="label", task="classification")
     assert material.task is not None
     assert material.task.labels.tolist() == [1, 1, 0]  # type: ignore[attr-defined]  # of this task
+    assert material.samples.excerpts == ["cat/a.png", "cat/b.png", "dog/c.png"]
 
 
 def test_the_shorter_side_is_resized_and_the_middle_cut_out(tmp_path: Path) -> None:

@@ -233,6 +233,35 @@ def test_a_tokenizer_that_panics_ends_in_a_sentence(
         read(model, write(model.parent, "d.csv", "text\ngood\n"))
 
 
+SPANS = """
+<ir_version: 8, opset_import: ["" : 17]>
+spans (int64[batch, sequence] input_ids) => (float[batch, sequence] start_logits, float[batch, sequence] end_logits)
+{
+    rows = Gather(table, input_ids)
+    start_logits = ReduceMax<axes = [2], keepdims = 0>(rows)
+    end_logits = Identity(start_logits)
+}
+"""
+
+
+def test_a_question_that_leaves_no_room_for_its_context_is_named_with_its_row(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    write_config(tmp_path, max_position_embeddings=6)
+    rows = "question,context,answer\ngood,bad film,bad\ngood bad film a,it is,it\n"
+    with pytest.raises(OptionError) as caught:
+        read(write_model(tmp_path, SPANS), write(tmp_path, "d.csv", rows), labels="answer", task="question-answering")
+    assert str(caught.value).partition(": ")[2] == (
+        "row 2: the first text alone fills the 6 tokens that the model takes, and only the second is cut; shorten the "
+        "first, or leave the row out"
+    )
+
+
+def test_a_report_can_show_the_beginning_of_each_text(model: Path) -> None:
+    data = write(model.parent, "d.csv", "sentence1,sentence2\ngood film,bad\nit,is\n")
+    assert read(model, data).samples.excerpts == ["good film | bad", "it | is"]
+    assert read(model, data, samples=1).samples.excerpts in (["good film | bad"], ["it | is"])
+
+
 def test_without_the_package_the_user_is_told_what_to_install(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = builtins.__import__
 

@@ -33,7 +33,9 @@ def attempt(total_bytes: int, cosine: float, *broken: str, is_chosen: bool = Fal
 @pytest.fixture
 def full(report: Report) -> Report:
     last = report.steps[-1]
-    worst = tuple(WorstSample(output="logits", row=row, cosine=1 - 0.015 / row) for row in range(1, 6))
+    worst = tuple(
+        WorstSample(output="logits", row=row, cosine=1 - 0.015 / row, excerpt=f"text {row}") for row in range(1, 6)
+    )
     assert last.fidelity is not None
     steps = (
         *report.steps[:-1],

@@ -134,7 +134,7 @@ def test_drawings_have_a_text_and_tables_a_name(pages: dict[str, str]) -> None:
 def test_figures_of_the_page_are_those_of_the_report(full: Report) -> None:
     text = report_as_html(full)
     for found in ("358.55 MB → 12.31 MB", "29.1", "cosine 0.98503", "90.00 % → 89.00 %", "+2 -6", "rolled back",
-                  "0.31 MB above the limit", "31.5", "holds NaN", "[[pass]]"):  # fmt: skip
+                  "0.31 MB above the limit", "31.5", "holds NaN", "[[pass]]", "text 3"):  # fmt: skip
         assert found in text, found
 
 
