@@ -15,8 +15,7 @@ import onnx_ir as ir
 
 from compressor.errors import RuntimeRefusal
 from compressor.evaluation.contract import Feeds, Outputs, Refusal, Session
-from compressor.evaluation.judge import NO_SPINNING
-from compressor.evaluation.running import run_batch
+from compressor.evaluation.running import NO_SPINNING, run_batch
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.signature import InputSpec, read_signature
 from compressor.evaluation.sizes import Plan, Role, assign_roles, choose_shape

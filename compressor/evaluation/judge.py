@@ -14,15 +14,10 @@ from compressor.evaluation.latency import measure_latency
 from compressor.evaluation.material import Material
 from compressor.evaluation.reference import Progress, Reference, keep_outputs, open_reference, told
 from compressor.evaluation.room import Room, find_room, why_tight
-from compressor.evaluation.running import stream_samples
+from compressor.evaluation.running import NO_SPINNING, stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.tasks.scoring import OriginalScore, Scorer, score_candidate, score_original
 from compressor.report import Batching, Fidelity, Latency, TaskScore, speedup
-
-NO_SPINNING = {"session.intra_op.allow_spinning": "0"}
-"""Threads that wait for work sleep instead of spinning: of two models timed in turns, the one that waits would take the
-processor from the other. On two cores the speed-up of a 9 MB ALBERT came out at 0.9 to 1.8 with spinning, at 1.1 to 1.2
-without."""
 
 LATENCY_SECONDS = 0.5
 """Time spent on each of two models when they are timed against each other."""
