@@ -13,14 +13,19 @@ from tests.console import ROOT
 
 ALBERT = FIXTURES / "albert.eager.torchscript11.onnx"
 DYNAMO = FIXTURES / "albert.sdpa.dynamo.onnx"
-"""Its dimensions are calculated: onnx_ir holds `2*s0` and the like as text until someone calculates with it."""
+"""One of its dimensions is `Min(64, sequence)`: text, until someone calculates with it."""
 
 NEVER_LOADED = ("sympy.core", "onnxscript", "onnxruntime.transformers", "tokenizers", "PIL", "http.client")
 NOT_FOR_INSPECT = (
-    "compressor.chain", "compressor.pipeline", "compressor.search",
-    "compressor.folder.copying", "compressor.evaluation.judge", "compressor.evaluation.tasks", "compressor.evaluation.data",
+    "compressor.chain",
+    "compressor.pipeline",
+    "compressor.search",
+    "compressor.folder.copying",
+    "compressor.evaluation.judge",
+    "compressor.evaluation.tasks",
+    "compressor.evaluation.data",
     "compressor.render.html",
-)  # fmt: skip
+)
 
 
 def python(script: str) -> str:
