@@ -110,9 +110,11 @@ def measure_drift(
         pairs.append((one[kept].reshape(-1, one.shape[-1]), other[kept].reshape(-1, one.shape[-1])))
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    cosines = np.divide((one * other).sum(axis=-1), norms, out=np.zeros(len(one)), where=norms > 0)
+    cosines[(one == other).all(axis=-1)] = 1.0  # rows of zeros have no angle, but may well be equal
     return {
         "max_rel": float(np.abs(one - other).max() / np.abs(one).max()),
-        "cosine_min": float(((one * other).sum(axis=-1) / norms).min()),
+        "cosine_min": float(cosines.min()),
         "top1": float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean()),
         "rows": len(one),
     }
