@@ -93,6 +93,15 @@ def test_attention_however_spelled_becomes_one_operator_of_the_standard(name: st
     assert result.note == f"the opset was raised from {opset} to 23"
 
 
+def test_states_the_width_of_values_that_onnx_would_infer_as_0() -> None:
+    joined = "rows = Reshape(x, flat) products = MatMul(rows, wv) length = Shape <start=1, end=2> (x) "
+    parted = "extent = Concat <axis=0> (minus, length, wide) v = Reshape(products, extent) "
+    body = SPELLINGS["no mask"].replace("v = MatMul(x, wv) ", joined + parted)
+    model = attention_graph(body, inputs="float[B, S, 8] x", weights={"flat": np.asarray([-1, 8])})
+    result = fuse(model, {"x": normal(2, 5, 8)}, {"x": normal(1, 3, 8)})
+    assert operators(result.model)["Attention"] == 1
+
+
 @pytest.mark.parametrize("body", [ERF["torch"], TANH["cube"]])
 def test_raises_the_opset_no_further_than_needed(body: str) -> None:
     result = fuse(gelu_graph(body, opset=13), {"x": normal(2, 5, 8)})

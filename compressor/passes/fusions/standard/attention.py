@@ -44,6 +44,8 @@ def lower(edit: GraphEdit, node: ir.Node) -> None:
     heads = attributes["q_num_heads"]
     if has_heads:
         query = _in_heads(edit, node, query, int(heads))
+    else:
+        _state_width(edit, value)
     mask = None if given.mask is None else without_lowest(edit, node, given.mask)
     inputs = [query, key, value, mask, *given.past]
     while inputs[-1] is None:
@@ -108,6 +110,19 @@ def _biased(edit: GraphEdit, node: ir.Node, given: _Operands) -> tuple[ir.Value,
         for source, part in zip(sources, parts, strict=True)
     )
     return query, key, value
+
+
+def _state_width(edit: GraphEdit, value: ir.Value) -> None:
+    """Write down how wide the values (batch, sequence, heads * size) are, where the model does not.
+
+    The standard's shape inference (onnx 1.23) takes an open width for 0, gives the result a width of 0, and ONNX Runtime
+    then refuses the product behind it.
+    """
+    width, dtype = edit.facts.axis(value, -1).number, edit.facts.dtype(value)
+    is_stated = value.shape is not None and isinstance(value.shape[-1], int)
+    if width is not None and dtype is not None and not is_stated:
+        value.type = ir.TensorType(dtype)
+        value.shape = ir.Shape([*(value.shape[:-1] if value.shape is not None else (None, None)), width])
 
 
 def _in_heads(edit: GraphEdit, node: ir.Node, value: ir.Value, heads: int) -> ir.Value:
