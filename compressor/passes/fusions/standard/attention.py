@@ -115,8 +115,8 @@ def _biased(edit: GraphEdit, node: ir.Node, given: _Operands) -> tuple[ir.Value,
 def _state_width(edit: GraphEdit, value: ir.Value) -> None:
     """Write down how wide the values (batch, sequence, heads * size) are, where the model does not.
 
-    The standard's shape inference (onnx 1.23) takes an open width for 0, gives the result a width of 0, and ONNX Runtime
-    then refuses the product behind it.
+    The standard's shape inference (onnx 1.23) takes an open width for 0, gives the result a width of 0, and ONNX
+    Runtime then refuses the product behind it.
     """
     width, dtype = edit.facts.axis(value, -1).number, edit.facts.dtype(value)
     is_stated = value.shape is not None and isinstance(value.shape[-1], int)
