@@ -26,6 +26,10 @@ STANDS_IN = -1e30
 """What stands for fills above `SWALLOWS`: it swallows scores as well, and is swallowed by the lowest float32."""
 
 
+MAX_VALUES = 32
+"""Values looked at behind a tensor; the longest way to the number of a mask seen in an export is 6."""
+
+
 def added_for(fill: float, dtype: ir.DataType) -> float:
     """The number to add where the graph puts `fill`."""
     if math.isinf(fill):
@@ -43,8 +47,11 @@ def check_fills(terms: Sequence[Bias], dtype: ir.DataType) -> None:
     """
     stood_in: set[float] = set()
     added: dict[float, float] = {}
+    lowered = 0.0
     for term in terms:
         if term.fill is None:
+            if not _is_zero_or_lowest(term, dtype):
+                lowered += abs(term.factor) * _largest_number(term.value)
             if stood_in and not _is_zero_or_lowest(term, dtype):
                 raise NotFusable(f"'{term.value.name}' is added to scores that were replaced by {max(stood_in):g}")
             continue
@@ -54,6 +61,8 @@ def check_fills(terms: Sequence[Bias], dtype: ir.DataType) -> None:
         if added.setdefault(number, term.fill) != term.fill:
             raise NotFusable(f"scores are replaced by both {added[number]:g} and {term.fill:g}")
         if number != term.fill:
+            if 2 * lowered > -term.fill:
+                raise NotFusable(f"scores that are masked by up to {lowered:g} already are replaced by {term.fill:g}")
             stood_in.add(term.fill)
 
 
@@ -63,3 +72,23 @@ def _is_zero_or_lowest(term: Bias, dtype: ir.DataType) -> bool:
     lowest = float(np.finfo(dtype.numpy()).min)
     numbers = [number_of(value) for value in node.inputs[1:]] if node is not None else [None]
     return all(number is not None and number * term.factor in (0.0, lowest, -math.inf) for number in numbers)
+
+
+def _largest_number(value: ir.Value) -> float:
+    """The largest magnitude among the numbers that a mask is made with; 0 for a tensor made with none."""
+    largest, pending = 0.0, [value]
+    for _ in range(MAX_VALUES):
+        if not pending:
+            break
+        number = number_of(value := pending.pop())
+        if number is not None:
+            largest = max(largest, abs(number))
+        elif node := made_by(value, *_MASKING):
+            read = {"Where": node.inputs[1:], **dict.fromkeys(_ARITHMETIC, node.inputs)}
+            pending += [given for given in read.get(node.op_type, node.inputs[:1]) if given is not None]
+    return largest
+
+
+_ARITHMETIC = ("Add", "Sub", "Mul")
+_MASKING = (*_ARITHMETIC, "Where", "Cast", "Unsqueeze", "Squeeze", "Expand", "Reshape", "Slice", "Identity")
+"""Operators that exporters make masks of scores with."""

@@ -75,6 +75,17 @@ REFUSED = {
         -1e4,
         "is added to scores that were replaced by -10000",
     ),
+    "a mask before a fill like it": (
+        PADDED_ADDED + "sf = Add(s, added) sm = Where(causal, sf, fill) ",
+        -1e4,
+        "scores that are masked by up to 10000 already are replaced by -10000",
+    ),
+    "a mask made of arithmetic before a fill like it": (
+        "kept = Cast <to=1> (free) hidden = Sub(one, kept) added = Mul(hidden, fill) sf = Add(added, s) "
+        "sm = Where(causal, sf, fill) ",
+        -1e9,
+        "scores that are masked by up to 1e+09 already are replaced by -1e+09",
+    ),
     "two mild fills": ("sf = Where(causal, s, padded) sm = Where(free, sf, fill) ", -1e5, "by both -10000 and -100000"),
     "a fill made small": ("sf = Where(free, s, fill) sm = Mul(sf, tiny) ", -1e4, "replaced by -1, which"),
     "a fill made large": (
