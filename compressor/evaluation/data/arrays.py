@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
 from compressor.evaluation.signature import InputSpec, Kind
+from compressor.evaluation.wording import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ def bind_arrays(arrays: Mapping[str, Array], specs: Sequence[InputSpec], path: P
     unknown = [name for name in arrays if name not in by_name]
     if unknown:
         raise OptionError(
-            f"{path}: array {unknown[0]!r} is no input of the model ({', '.join(by_name)}); leave it out, or name it "
-            "with --labels"
+            f"{path}: array {unknown[0]!r} is no input of the model ({listed(list(by_name))}); leave it out, or "
+            "name it with --labels"
         )
     for name, array in arrays.items():
         _check_shape(name, array, by_name[name], path)
@@ -94,14 +96,21 @@ def to_input(array: Array, spec: InputSpec, source: str) -> Array:
     where = f"{source}: array {spec.name!r}"
     if array.dtype.kind not in "biuf":
         raise OptionError(f"{where} has type {array.dtype}, the input takes {target}")
-    with np.errstate(all="ignore"):  # what does not survive is found below
-        converted: Array = array.astype(target)
-        is_exact = target.kind not in "biu" or bool((converted == array).all())
-    if not is_exact:
+    converted, fits = convert(array, target)
+    if not fits:
         raise OptionError(
             f"{where} has type {array.dtype} and values that {target}, which the input takes, cannot hold"
         )
     return converted
+
+
+def convert(array: Array, target: np.dtype[Any]) -> tuple[Array, bool]:
+    """Convert numbers to another type, and say whether it can hold them: whole numbers exactly, others in its range."""
+    with np.errstate(all="ignore"):
+        converted: Array = array.astype(target)
+        if target.kind in "biu":
+            return converted, bool((converted == array).all())
+        return converted, target.kind != "f" or bool((np.isfinite(converted) == np.isfinite(array)).all())
 
 
 def _is_setting(spec: InputSpec) -> bool:

@@ -25,6 +25,7 @@ from compressor.evaluation.settings import Evaluation
 from compressor.evaluation.signature import InputSpec, Kind
 from compressor.evaluation.tasks.choice import ALIGNED, EMBEDDING, has_head
 from compressor.evaluation.tasks.contract import Alignment
+from compressor.evaluation.wording import listed
 
 
 def read_table_rows(table: Table, subject: Subject, evaluation: Evaluation) -> Given:
@@ -83,8 +84,8 @@ def _excerpts(texts: _Texts | None, strings: ArrayRows | None, images: ImageRows
 def _refuse_nothing(parts: Sequence[Rows], table: Table, subject: Subject) -> None:
     if not parts:
         raise OptionError(
-            f"{table.path}: none of its columns ({', '.join(table.columns)}) is an input of the model "
-            f"({', '.join(spec.name for spec in subject.specs)}); name columns as inputs, or text with --text-column"
+            f"{table.path}: none of its columns ({listed(table.columns)}) is an input of the model "
+            f"({listed([spec.name for spec in subject.specs])}); name columns as inputs, or text with --text-column"
         )
 
 

@@ -15,6 +15,7 @@ from compressor.evaluation.data.preprocessing import Preprocessing
 from compressor.evaluation.data.rows import draw
 from compressor.evaluation.data.table import Table
 from compressor.evaluation.signature import InputSpec
+from compressor.evaluation.wording import shown
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -91,10 +92,14 @@ def find_images(table: Table, column: str) -> list[Path]:
     found = []
     for row, name in enumerate(table.column(column)):
         path = folder / str(name)
-        if not path.resolve().is_relative_to(folder.resolve()):
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # nothing there, too long a name, a NUL in it, links in a circle
+            raise OptionError(f"{table.place(row, column)}: there is no file {shown(str(path))}") from None
+        if not real.is_relative_to(folder.resolve()):
             raise OptionError(f"{table.place(row, column)}: {str(name)!r} is outside {folder}; move it there")
-        if not path.is_file():
-            raise OptionError(f"{table.place(row, column)}: there is no file {str(path)!r}")
+        if not real.is_file():
+            raise OptionError(f"{table.place(row, column)}: {shown(str(path))} is not a file")
         found.append(path)
     return found
 

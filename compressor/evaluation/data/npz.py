@@ -18,6 +18,9 @@ from compressor.evaluation.contract import Array
 MOST_BYTES = 4 << 30
 """Unpacked bytes of one archive, which are held in memory; a folder of ``.npy`` files is mapped instead."""
 
+_MOST_AXES = 32
+"""What every version of NumPy can hold; no input of a model comes near."""
+
 
 def read_archive(path: Path) -> Mapping[str, Array]:
     """Read every array of a ``.npz`` file.
@@ -84,6 +87,8 @@ def _read_header(where: str, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np
         raise OptionError(f"{where} is not a NumPy array: {str(error).splitlines()[0]}") from error
     if dtype.hasobject:
         raise OptionError(f"{where} holds Python objects, which are not loaded; save it with a plain type")
+    if len(shape) > _MOST_AXES:
+        raise OptionError(f"{where} declares {len(shape)} axes; at most {_MOST_AXES} are read")
     if any(size < 0 for size in shape):
         raise OptionError(f"{where} declares shape {shape}; sizes are at least 0")
     return shape, fortran, dtype

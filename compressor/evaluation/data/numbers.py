@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from compressor.errors import OptionError
 from compressor.evaluation.contract import Array
-from compressor.evaluation.data.arrays import ArrayRows, bind_arrays
-from compressor.evaluation.data.table import Table
+from compressor.evaluation.data.arrays import ArrayRows, bind_arrays, convert
+from compressor.evaluation.data.table import Table, read_json
 from compressor.evaluation.signature import InputSpec, Kind
 from compressor.evaluation.wording import shown
 
@@ -31,20 +31,21 @@ def read_numbers(table: Table, specs: Sequence[InputSpec], taken: Sequence[str])
     """
     named = [spec for spec in specs if spec.name in table.columns and spec.name not in taken]
     if named:
-        arrays = {spec.name: _fit(_column(table, spec.name), spec) for spec in named}
+        arrays = {spec.name: _fit(_column(table, spec.name, spec), spec) for spec in named}
         return bind_arrays(arrays, named, table.path)
     left = [name for name in table.columns if name not in taken]
     wide = [spec for spec in specs if len(spec.axes) == 2 and spec.kind in {Kind.NUMBERS, Kind.INDEX}]
     if len(wide) != 1 or wide[0].axes[1] != len(left):
         return None
-    features = np.stack([_column(table, name) for name in left], axis=1)
+    features = np.stack([_column(table, name, wide[0]) for name in left], axis=1)
     rows = bind_arrays({wide[0].name: features}, wide, table.path)
     note = f"input {wide[0].name!r} is made of the columns {', '.join(left)}, in this order"
     return ArrayRows(rows.count, rows.arrays, rows.settings, rows.specs, rows.source, notes=(note,))
 
 
-def _column(table: Table, name: str) -> Array:
-    values = [_number(value, table.place(row, name)) for row, value in enumerate(table.column(name))]
+def _column(table: Table, name: str, spec: InputSpec) -> Array:
+    target = np.dtype(spec.dtype.numpy())
+    values = [_number(value, table.place(row, name), target) for row, value in enumerate(table.column(name))]
     shapes = [np.shape(value) for value in values]
     for row, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -55,15 +56,17 @@ def _column(table: Table, name: str) -> Array:
     return np.array(values)
 
 
-def _number(value: object, place: str) -> Array:
-    """Read a number, or a list of numbers, from a text or as JSON has it."""
+def _number(value: object, place: str, target: np.dtype[Any]) -> Array:
+    """Read a number, or a list of numbers, that `target` can hold, from a text or as JSON has it."""
     try:
-        parsed = json.loads(value) if isinstance(value, str) else value
+        parsed = read_json(value) if isinstance(value, str) else value
         array = np.array(parsed)
     except (ValueError, RecursionError):
         array = np.array(None)
     if array.dtype.kind not in "biuf":
         raise OptionError(f"{place}: holds {shown(value)}, a number is wanted")
+    if not convert(array, target)[1]:
+        raise OptionError(f"{place}: holds {shown(value)}, which {target}, the type of the input, cannot")
     return array
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from compressor.errors import OptionError
 from compressor.evaluation.data.rows import draw
+from compressor.evaluation.wording import listed, shown
 
 MOST_ROWS = 1_000_000
 """Rows kept; more take days to run, and ``--samples`` draws some of them."""
@@ -21,7 +25,7 @@ LONGEST_LINE = 16 << 20
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows that were drawn from a file.
 
@@ -37,7 +41,7 @@ class Table:
     numbers: Sequence[int]
     total: int
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Name the columns, in the order in which they appear."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row))
@@ -57,7 +61,7 @@ class Table:
             OptionError: there is no such column, or a row has no value in it.
         """
         if name not in self.columns:
-            raise OptionError(f"{self.path}: has no column {name!r}; its columns: {', '.join(self.columns)}")
+            raise OptionError(f"{self.path}: has no column {name!r}; its columns: {listed(self.columns)}")
         for row, values in enumerate(self.rows):
             if values.get(name) is None:
                 raise OptionError(f"{self.place(row, name)}: holds no value")
@@ -113,9 +117,9 @@ def _delimited_rows(path: Path, lines: Iterator[str]) -> Iterator[Mapping[str, o
 def _check_heading(path: Path, heading: Sequence[str]) -> None:
     if not heading:
         raise OptionError(f"{path}: is empty; its first line names the columns")
-    twice = [name for name in heading if heading.count(name) > 1 or not name.strip()]
+    twice = [name for name, count in Counter(heading).items() if count > 1 or not name.strip()]
     if twice:
-        raise OptionError(f"{path}: column {twice[0]!r} of the heading is empty or there twice; give each a name")
+        raise OptionError(f"{path}: column {shown(twice[0])} of the heading is empty or there twice; give each a name")
 
 
 def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[Mapping[str, object]]:
@@ -125,12 +129,29 @@ def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[Mapping[str, object
             continue
         number += 1
         try:
-            row = json.loads(line)
+            row = read_json(line)
         except (ValueError, RecursionError) as error:
             raise OptionError(f"{path}: row {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise OptionError(f"{path}: row {number} is a JSON {type(row).__name__}; each line holds one object")
         yield row
+
+
+def read_json(text: str) -> Any:
+    """Read JSON, in which a number beyond all that float64 holds is a mistake and not infinity.
+
+    Raises:
+        ValueError: it is not JSON, or holds such a number.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{shown(text)} is too large a number")
+    return value
 
 
 def _bounded(path: Path, lines: TextIO) -> Iterator[str]:

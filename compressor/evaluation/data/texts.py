@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from compressor.errors import OptionError
 from compressor.evaluation.data.table import Table
 from compressor.evaluation.data.text import Text
-from compressor.evaluation.wording import shown
+from compressor.evaluation.wording import listed, shown
 
 PAIRS = (
     ("text", "text_pair"),
@@ -58,7 +58,7 @@ def find_text_columns(table: Table, named: Sequence[str], taken: Sequence[str]) 
     if len(texts) == 1:
         return (texts[0],)
     raise OptionError(
-        f"{table.path}: which column holds the text is not clear ({', '.join(left) or 'none is left'}); "
+        f"{table.path}: which column holds the text is not clear ({listed(left) or 'none is left'}); "
         "name it with --text-column, or two with a comma"
     )
 

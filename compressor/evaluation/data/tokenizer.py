@@ -17,6 +17,9 @@ USUAL_LENGTH = 512
 _ENDLESS = 1_000_000
 """Exporters write 10^30 for a tokenizer without a limit."""
 
+_MOST_TOKENS = 1 << 31
+"""What an input of int32 can name."""
+
 _OFFSET_POSITIONS = ("roberta", "camembert", "mpnet", "longformer", "esm", "data2vec-text", "xmod", "ibert")
 """Families whose position table has entries that no token uses: positions start after the padding token's number."""
 
@@ -105,7 +108,9 @@ def _positions(config: Mapping[str, Any]) -> list[int | None]:
     """Read the length of the position table off ``config.json``."""
     longest = _limit(config.get("max_position_embeddings")) or _limit(config.get("n_positions"))
     is_offset = any(family in str(config.get("model_type")) for family in _OFFSET_POSITIONS)
-    return [longest - int(config.get("pad_token_id") or 1) - 1 if longest and is_offset else longest]
+    padding = config.get("pad_token_id")
+    reserved = (padding if isinstance(padding, int) and padding > 0 else 1) + 1
+    return [longest - reserved if longest and is_offset and longest > reserved else longest]
 
 
 def _limit(value: object) -> int | None:
@@ -120,6 +125,6 @@ def _padding_id(
     token = token.get("content") if isinstance(token, dict) else token
     known = tokenizer.token_to_id(token) if isinstance(token, str) else None
     for found in (padding.get("pad_id"), known, config.get("pad_token_id"), config.get("eos_token_id")):
-        if isinstance(found, int):
+        if isinstance(found, int) and 0 <= found < _MOST_TOKENS:
             return found
     return 0

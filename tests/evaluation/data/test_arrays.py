@@ -140,6 +140,7 @@ def pickled() -> bytes:
         (member(header((2**40, 2**10))), "declares shape (1099511627776, 1024), which is 4,503,599,627,370,496 bytes"),
         (member(header((4,)) + bytes(15)), "declares shape (4,), which is 16 bytes, and holds 15"),
         (member(header((-1,))), "declares shape (-1,); sizes are at least 0"),
+        (member(header((1,) * 70) + bytes(4)), "declares 70 axes; at most 32 are read"),
         (member(pickled()), "holds Python objects, which are not loaded"),
         (member(header((1,))[:40]), "is not a NumPy array"),
         (member(header((2,)) + bytes(8))[:-60], "is not an .npz file"),
@@ -153,10 +154,12 @@ def test_hostile_archives_are_refused(tmp_path: Path, content: bytes, message: s
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"", header((2**40,)), pickled(), b"\x93NUMPY\x09\x00"])
+@pytest.mark.parametrize(
+    "content", [b"", header((2**40,)), header((1,) * 70) + bytes(4), pickled(), b"\x93NUMPY\x09\x00"]
+)
 def test_hostile_arrays_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npy").write_bytes(content)
-    with pytest.raises(OptionError, match=r"not a NumPy array|declares shape|Python objects"):
+    with pytest.raises(OptionError, match=r"not a NumPy array|declares shape|declares 70 axes|Python objects"):
         map_array(tmp_path / "x.npy")
 
 

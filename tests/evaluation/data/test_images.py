@@ -97,7 +97,12 @@ def test_a_table_names_pictures_inside_its_folder_only(tmp_path: Path) -> None:
     paint(tmp_path / "secret.png", (0, 0, 0))
     (tmp_path / "set/d.csv").write_text("file_name\na.png\n")
     assert read(model, tmp_path / "set/d.csv").samples.rows == 1
-    for name, message in (("../secret.png", "is outside"), ("b.png", "there is no file")):
+    (tmp_path / "set/loop.png").symlink_to("loop.png")
+    (tmp_path / "set/folder.png").mkdir()
+    for name, message in (
+        ("../secret.png", "is outside"), ("b.png", "there is no file"), ("loop.png", "there is no file"),
+        ("folder.png", "is not a file"), ("\0", "there is no file"), ("n" * 5000, "there is no file"),
+    ):  # fmt: skip
         (tmp_path / "set/d.csv").write_text(f"file_name\na.png\n{name}\n")
         with pytest.raises(OptionError, match=f"row 2, column 'file_name': .*{message}"):
             read(model, tmp_path / "set/d.csv")

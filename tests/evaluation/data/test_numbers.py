@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from compressor import OptionError
@@ -41,6 +42,34 @@ def test_a_value_that_is_no_number_is_named_with_its_place(tmp_path: Path) -> No
     data = write(tmp_path, "d.csv", "a,b,c\n1,2,3\n1,two,3\n")
     with pytest.raises(OptionError, match="row 2, column 'b': holds 'two', a number is wanted"):
         read(write_model(tmp_path, TABULAR), data)
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.jsonl"])
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "1e39", "[1, 1e39]"])
+def test_a_number_too_large_for_the_input_is_named_with_its_row(tmp_path: Path, value: str, name: str) -> None:
+    """Read as infinity, it would make every figure of the run one of a row that nobody gave."""
+    csv, jsonl = (
+        f'age,place\n1,"[1, 2]"\n1,"{value}"\n',
+        f'{{"age": 1, "place": [1, 2]}}\n{{"age": 1, "place": {value}}}',
+    )
+    data = write(tmp_path, name, csv if name == "d.csv" else jsonl)
+    with pytest.raises(OptionError, match=r"row 2.*(holds|too large)"):
+        read(write_model(tmp_path, NAMED), data)
+
+
+def test_a_value_that_an_input_of_whole_numbers_cannot_hold_is_named_with_its_row(tmp_path: Path) -> None:
+    model = write_model(tmp_path, TABULAR.replace("float[", "int64["))
+    for value in ("1.5", "1e40", "NaN"):
+        data = write(tmp_path, "d.csv", f"a,b,c\n1,2,3\n1,{value},3\n")
+        with pytest.raises(OptionError, match=f"row 2, column 'b': holds '{value}', which int64, the type of"):
+            read(model, data)
+
+
+def test_missing_numbers_and_infinity_are_values_where_they_are_spelled_out(tmp_path: Path) -> None:
+    """Tree models take NaN for what is missing."""
+    data = write(tmp_path, "d.csv", "a,b,c\nNaN,Infinity,-Infinity\n")
+    (batch,) = read(write_model(tmp_path, TABULAR), data).samples.batches
+    np.testing.assert_array_equal(batch["features"], [[np.nan, np.inf, -np.inf]])
 
 
 def test_rows_of_different_shapes_are_refused(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_only_rows_that_are_drawn_are_kept(tmp_path: Path) -> None:
         ("d.csv", b"a\n\xff\xfe\n", "is not UTF-8 text"),
         ("d.tsv", "a\tb\n1\n", "row 1 has 1 fields, the heading has 2; a field must not hold a tab"),
         ("d.jsonl", "\n\n", "holds no rows"),
+        ("d.jsonl", '{"a": 1}\n{"a": -1e400}', "row 2 is not JSON: '-1e400' is too large a number"),
         ("d.jsonl", '{"a": 1}\n{"a": \n', "row 2 is not JSON"),
         ("d.jsonl", "[1]\n", "row 1 is a JSON list; each line holds one object"),
         ("d.jsonl", "[" * 200_000, "row 1 is not JSON"),
@@ -71,6 +72,16 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path, monkeypat
     for name in ("d.csv", "d.jsonl"):
         with pytest.raises(OptionError, match="a line is longer than 1,000 characters"):
             read_table(write(tmp_path, name, "x" * 1001), None, 0)
+
+
+def test_a_hundred_thousand_columns_are_read_in_steps_that_grow_with_them(tmp_path: Path) -> None:
+    """Counting every name among all of them took an hour; a column among 784 was looked for in all rows each time."""
+    names = [f"c{number}" for number in range(100_000)]
+    found = read_table(write(tmp_path, "d.csv", f"{','.join(names)}\n{','.join('1' for _ in names)}\n"), None, 0)
+    assert found.columns is found.columns, "they are gathered once"
+    with pytest.raises(OptionError, match=r"its columns: c0, c1, .* and 99,980 more") as refused:
+        found.column("none")
+    assert len(str(refused.value)) < 1000
 
 
 def test_too_many_rows_are_to_be_drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

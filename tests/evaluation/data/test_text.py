@@ -96,13 +96,20 @@ def test_long_texts_are_cut_and_the_report_says_how_many(model: Path) -> None:
     write_config(model.parent, max_position_embeddings=4)
     samples = read(model, write(model.parent, "d.csv", "text\ngood bad film a\ngood\n"), batch_size=1).samples
     assert [batch["input_ids"].shape[1] for batch in samples.batches] == [3, 4]
-    assert samples.notes == ("1 of 2 texts are longer than 4 tokens, and the end of them is cut off",)
+    assert samples.notes == ("1 of 2 texts is longer than 4 tokens, and its end is cut off",)
 
 
 def test_positions_of_roberta_start_after_the_padding_token(model: Path) -> None:
     write_config(model.parent, max_position_embeddings=6, model_type="xlm-roberta", pad_token_id=1)
     (batch,) = read(model, write(model.parent, "d.csv", "text\ngood bad film a\n")).samples.batches
     assert batch["input_ids"].shape == (1, 4)
+
+
+@pytest.mark.parametrize("token", ["x", [0], None, -1, 10**20])
+def test_a_padding_token_that_is_none_is_not_taken_for_one(model: Path, token: object) -> None:
+    write_config(model.parent, max_position_embeddings=6, model_type="roberta", pad_token_id=token)
+    (batch,) = read(model, write(model.parent, "d.csv", "text\ngood\na\n")).samples.batches
+    assert batch["input_ids"].shape == (2, 3)
 
 
 def test_a_length_that_the_graph_fixes_is_padded_to(tmp_path: Path) -> None:
