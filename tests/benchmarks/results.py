@@ -58,7 +58,7 @@ def done(found: dict[str, Any], wall: float | None = 1.5) -> dict[str, Any]:
 
 def failed(words: str, **more: Any) -> dict[str, Any]:
     measures = ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_anonymous_bytes")
-    failure = run(0.1, exit_code=1, result=False, last_words=words, **more)
+    failure = run(0.1, **{"exit_code": 1, "result": False, "last_words": words, **more})
     return {"runs": [failure], "median": dict.fromkeys(measures)}
 
 

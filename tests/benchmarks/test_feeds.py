@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+import feeds
 import numpy as np
 import onnx
 import pytest
 from onnx.parser import parse_model
-
-feeds = pytest.importorskip("feeds")
 
 ENCODER = """
 <ir_version: 8, opset_import: ["" : 17]>

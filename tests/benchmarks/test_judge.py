@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import judge
 import numpy as np
 import onnx
 import pytest
@@ -14,8 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.parser import parse_model
 
 from tests.benchmarks.conftest import BENCHMARKS
-
-judge = pytest.importorskip("judge")
 
 CLASSIFIER = """
 <ir_version: 8, opset_import: ["" : 17]>

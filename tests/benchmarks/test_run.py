@@ -1,0 +1,117 @@
+"""Run the benchmark itself on a fixture, with the project's own contenders and the copy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import records
+
+from tests.benchmarks import results
+from tests.benchmarks.conftest import BENCHMARKS
+from tests.conftest import FIXTURES
+
+MODEL = FIXTURES / "albert.eager.torchscript11.onnx"
+NAMES = ("copy", "compressor deduplicate, unverified")
+ABSENT = "onnxslim"
+"""A peer that the project's own environment must not have."""
+
+
+def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / "run.py"), str(MODEL), "--results", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    (model,) = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert isinstance(model, dict)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    return folder
+
+
+def test_finds_what_deduplication_leaves_and_that_outputs_are_the_same(folder: Path) -> None:
+    model = stored(folder)
+    copy, ours = (model["contenders"][name]["findings"] for name in NAMES)
+    assert copy["total_bytes"] == model["original"]["total_bytes"] == MODEL.stat().st_size
+    assert copy["duplicate_bytes"] == model["original"]["duplicate_bytes"] > 300_000
+    assert ours["duplicate_bytes"] < 1000
+    assert ours["total_bytes"] < copy["total_bytes"] - 300_000
+    assert ours["drift_any_padding"]["max_rel"] == 0
+    assert model["contenders"][NAMES[1]]["median"]["peak_rss_bytes"] > 20e6
+
+
+def test_writes_tables_and_a_drawing(folder: Path) -> None:
+    assert "| compressor deduplicate, unverified | -" in (folder / "results.md").read_text(encoding="utf-8")
+    assert (folder / f"{MODEL.stem}.svg").read_text(encoding="utf-8").count("<rect") > 4
+
+
+def test_a_peer_that_is_not_installed_is_skipped_with_a_note(folder: Path) -> None:
+    assert stored(folder)["skipped"] == {ABSENT: "onnxslim is not installed"}
+    assert "- onnxslim: skipped, onnxslim is not installed" in (folder / "results.md").read_text(encoding="utf-8")
+
+
+def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path) -> None:
+    before = stored(folder)
+    again = benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    assert "round" not in again.stderr
+    assert stored(folder) == before
+    del before["contenders"]["copy"]
+    (folder / "results.json").write_text(json.dumps([before]), encoding="utf-8")
+    again = benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    assert [line for line in again.stderr.splitlines() if "round" in line] == [f"{MODEL.name}: round 1: copy"]
+    assert list(stored(folder)["contenders"]) == list(NAMES)
+
+
+def test_a_contender_without_room_is_a_row_with_its_error_and_not_the_end(tmp_path: Path) -> None:
+    benchmark(tmp_path, "--rounds", "2", "--memory", "0.02", "--untimed", "--only", *reversed(NAMES))
+    rows = stored(tmp_path)["contenders"]
+    assert list(rows) == list(NAMES)
+    failed = rows["compressor deduplicate, unverified"]
+    assert len(failed["runs"]) == 1, "what failed is not tried again"
+    assert not failed["runs"][0]["left_a_result"]
+    assert failed["runs"][0]["exit_code"] != 0
+    assert "findings" not in failed
+    assert len(rows["copy"]["runs"]) == 2
+    assert all(run["left_a_result"] for run in rows["copy"]["runs"])
+
+
+def test_earlier_rows_go_unless_everything_they_were_made_with_is_the_same(tmp_path: Path) -> None:
+    made_with = {"settings": results.SETTINGS, "host": results.HOST}
+    records.write(results.model("m.onnx"), tmp_path)
+    same, _ = records.begin("m.onnx", made_with, tmp_path)
+    assert "copy" in same["contenders"]
+    later = {**made_with, "settings": {**results.SETTINGS, "commit": "fff0000"}}
+    anew, known = records.begin("m.onnx", later, tmp_path)
+    assert anew["contenders"] == {}
+    assert known["1 0 0.02"]["drift_any_padding"]["max_rel"] == 0.02, "the same bytes need no second judgement"
+
+
+def test_a_model_takes_its_own_place_among_the_results(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx", "a.onnx"):
+        records.write(results.model(name), tmp_path)
+    models = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert [model["model"] for model in models] == ["a.onnx", "b.onnx"]
+
+
+def test_tables_go_between_the_marks_of_a_page_and_nothing_else_changes(tmp_path: Path) -> None:
+    records.write(results.model(), tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{records.START}\nold\n{records.END}\nafter\n", encoding="utf-8")
+    records.write_into_page(tmp_path, page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{records.START}\n")
+    assert text.endswith(f"{records.END}\nafter\n")
+    assert "| compressor default |" in text
+    assert "old" not in text
+    with pytest.raises(SystemExit, match="has no lines"):
+        records.write_into_page(tmp_path, tmp_path / "results.md")
