@@ -35,7 +35,7 @@ SHARE_OF_MEMORY = 0.8
 """What a contender may allocate of the machine's memory unless told otherwise; the rest is the system's."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[c.name for c in CONTENDERS])
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--lock", type=Path, help="hold a lock on this file during each run, for others who time")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="write figures, tables and drawings here")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the short tables into this page, too")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
     host = describe_host(options.threads, options.peers)
     start = time.monotonic()

@@ -43,7 +43,7 @@ def test_peaks_hold_what_a_command_and_its_children_held(tmp_path: Path) -> None
     assert alone.peak_rss_bytes > MEGABYTES_200
     child = run(tmp_path, f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])")
     assert child.peak_rss_bytes > MEGABYTES_200
-    if alone.peak_anonymous_bytes is not None:
+    if child.peak_anonymous_bytes is not None:
         assert child.peak_anonymous_bytes > MEGABYTES_200
 
 

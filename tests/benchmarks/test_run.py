@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import records
+import run
 
 from tests.benchmarks import results
-from tests.benchmarks.conftest import BENCHMARKS
 from tests.conftest import FIXTURES
 
 MODEL = FIXTURES / "albert.eager.torchscript11.onnx"
@@ -21,9 +19,11 @@ ABSENT = "onnxslim"
 """A peer that the project's own environment must not have."""
 
 
-def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCHMARKS / "run.py"), str(MODEL), "--results", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+def benchmark(folder: Path, *arguments: str) -> None:
+    """Run the benchmark of one commit, whatever happens to the repository meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "commit", lambda: "abc1234")
+        run.main([str(MODEL), "--results", str(folder), *arguments])
 
 
 def stored(folder: Path) -> dict[str, Any]:
@@ -60,15 +60,16 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_note(folder: Path) -> No
     assert "- onnxslim: skipped, onnxslim is not installed" in (folder / "results.md").read_text(encoding="utf-8")
 
 
-def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path) -> None:
+def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = stored(folder)
-    again = benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
-    assert "round" not in again.stderr
+    benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    assert "round" not in capsys.readouterr().err
     assert stored(folder) == before
     del before["contenders"]["copy"]
     (folder / "results.json").write_text(json.dumps([before]), encoding="utf-8")
-    again = benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
-    assert [line for line in again.stderr.splitlines() if "round" in line] == [f"{MODEL.name}: round 1: copy"]
+    benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "round" in line] == [f"{MODEL.name}: round 1: copy"]
     assert list(stored(folder)["contenders"]) == list(NAMES)
 
 
