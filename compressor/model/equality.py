@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import onnx_ir as ir
 
-from compressor.model.weights import CHUNK_BYTES, DetachedWeight, StoredWeight
+from compressor.model.weights import CHUNK_BYTES, ReadInOrder, StoredWeight
 
 _FIRST_READ = 4096
 """Bytes read of each candidate at first; weights that differ nearly always do so there."""
 
 _READERS = 4
 """Groups compared at a time."""
+
+_HELD_BYTES = 1 << 26
+"""Bytes of one group held at a time: weights that differ from each other late are all kept until the chunk's end."""
 
 _Item = TypeVar("_Item")
 
@@ -92,54 +95,27 @@ def _by_bytes(tensors: dict[Hashable, ir.TensorProtocol]) -> list[list[Hashable]
         return [list(tensors)]
     done: list[list[Hashable]] = []
     groups = [list(tensors)]
-    readers = {storage: _Reader(tensor) for storage, tensor in tensors.items()}
-    left, step = next(iter(tensors.values())).nbytes, _FIRST_READ
-    while left > 0 and groups:
-        count = min(left, step)
-        parts = [part for group in groups for part in _parts(group, readers, count)]
+    readers = {storage: ReadInOrder(tensor) for storage, tensor in tensors.items()}
+    end, step, most = next(iter(tensors.values())).nbytes, _FIRST_READ, max(_FIRST_READ, _HELD_BYTES // len(tensors))
+    start = 0
+    while start < end and groups:
+        stop = min(end, start + step)
+        parts = [part for group in groups for part in _parts(group, readers, start, stop)]
         done += [part for part in parts if len(part) == 1]
         groups = [part for part in parts if len(part) > 1]
-        left, step = left - count, min(step * 8, CHUNK_BYTES)
+        start, step = stop, min(step * 8, most, CHUNK_BYTES)
     return done + groups
 
 
-def _parts(group: list[Hashable], readers: dict[Hashable, _Reader], count: int) -> list[list[Hashable]]:
-    """Split a group by the next `count` bytes of its members."""
-    first = readers[group[0]].take(count)
-    parts = {first: [group[0]]}
+def _parts(group: list[Hashable], readers: dict[Hashable, ReadInOrder], start: int, stop: int) -> list[list[Hashable]]:
+    """Split a group by bytes `start` to `stop` of its members."""
+    first = readers[group[0]].read(start, stop)
+    same = [group[0]]
+    others: dict[bytes, list[Hashable]] = {}
     for storage in group[1:]:
-        piece = readers[storage].take(count)
-        if piece == first:  # spares hashing where, as nearly always, all are equal
-            parts[first].append(storage)
+        piece = readers[storage].read(start, stop)
+        if piece == first:  # spares hashing, which takes longer than reading, where, as nearly always, all are equal
+            same.append(storage)
         else:
-            parts.setdefault(piece, []).append(storage)
-    return list(parts.values())
-
-
-class _Reader:
-    """The bytes of a tensor from first to last, each read or computed once."""
-
-    def __init__(self, tensor: ir.TensorProtocol) -> None:
-        self._tensor = tensor
-        self._position = 0
-        self._chunks: Iterator[memoryview] | None = None
-        self._rest = memoryview(b"")
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        start = self._position
-        self._position += count
-        if isinstance(self._tensor, StoredWeight):
-            return self._tensor.read(start, start + count)
-        if self._chunks is None:
-            whole = self._tensor
-            self._chunks = whole.chunks() if isinstance(whole, DetachedWeight) else iter([memoryview(whole.tobytes())])
-        pieces = []
-        while count > 0:
-            if not self._rest:
-                self._rest = next(self._chunks).cast("B")
-            piece = self._rest[:count]
-            pieces.append(bytes(piece))
-            self._rest = self._rest[len(piece) :]
-            count -= len(piece)
-        return b"".join(pieces)
+            others.setdefault(piece, []).append(storage)
+    return [same, *others.values()]

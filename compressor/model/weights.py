@@ -157,16 +157,60 @@ class ComputedWeight(DetachedWeight):
             yield memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
 
 
-def read_block(tensor: ir.TensorProtocol, start: int, stop: int) -> NDArray[Any]:
-    """Read elements `start` to `stop` of `tensor` in row-major order as a flat array, without reading the others.
+class ReadInOrder:
+    """The bytes of a tensor from first to last, each read or computed once, and a chunk of them in memory."""
 
-    For types that pack several elements into a byte, and for computed weights, the whole tensor is read.
+    def __init__(self, tensor: ir.TensorProtocol) -> None:
+        self._tensor = tensor
+        self._position = 0
+        self._chunks = _chunks_of(tensor)
+        self._rest = memoryview(b"")
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop`; going back behind what was read before makes a computed weight anew."""
+        if isinstance(self._tensor, StoredWeight):
+            return self._tensor.read(start, stop)
+        if start < self._position:
+            self._position, self._chunks, self._rest = 0, _chunks_of(self._tensor), memoryview(b"")
+        pieces = []
+        while self._position < stop:
+            self._rest = self._rest or next(self._chunks).cast("B")
+            piece = self._rest[: (start if self._position < start else stop) - self._position]
+            self._rest = self._rest[len(piece) :]
+            if self._position >= start:
+                pieces.append(piece)
+            self._position += len(piece)
+        return b"".join(pieces)
+
+
+def _chunks_of(tensor: ir.TensorProtocol) -> Iterator[memoryview]:
+    if isinstance(tensor, DetachedWeight):
+        yield from tensor.chunks()
+    else:
+        yield memoryview(tensor.tobytes())
+
+
+def read_ranges(tensor: ir.TensorProtocol, ranges: Iterable[tuple[int, int]]) -> Iterator[NDArray[Any]]:
+    """Yield elements `start` to `stop` of `tensor`, in row-major order, as a flat array for each of `ranges`.
+
+    These should be in order: then a computed weight is made once, and no more of it is held than one range and one of
+    its blocks. Of a stored weight nothing else is read.
     """
-    if isinstance(tensor, StoredWeight) and tensor.dtype.bitwidth >= 8:
-        width = tensor.dtype.bitwidth // 8
-        raw = tensor.read(start * width, stop * width)
-        return np.frombuffer(raw, dtype=_plain_dtype(tensor.dtype))
-    return tensor.numpy().reshape(-1)[start:stop]
+    if not isinstance(tensor, DetachedWeight):
+        values = tensor.numpy().reshape(-1)
+        yield from (values[start:stop] for start, stop in ranges)
+        return
+    reader, bits = ReadInOrder(tensor), tensor.dtype.bitwidth
+    for start, stop in ranges:
+        first, last = start * bits // 8, -(-stop * bits // 8)
+        whole = decode(reader.read(first, last), tensor.dtype, ((last - first) * 8 // bits,))
+        skipped = start - first * 8 // bits  # types that pack several elements into a byte may begin inside one
+        yield whole[skipped : skipped + stop - start]
+
+
+def read_block(tensor: ir.TensorProtocol, start: int, stop: int) -> NDArray[Any]:
+    """Read elements `start` to `stop`; a computed weight is made up to there, so use `read_ranges` for several."""
+    return next(read_ranges(tensor, [(start, stop)]))
 
 
 def decode(raw: bytes, dtype: ir.DataType, shape: tuple[int, ...]) -> NDArray[Any]:

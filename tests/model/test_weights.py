@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from compressor.errors import ModelError
-from compressor.model import weights
+from compressor.model import equality, weights
 from compressor.model.equality import equal_groups
 from compressor.model.files import DataFile
-from compressor.model.weights import ComputedWeight, DetachedWeight, StoredWeight, read_block
+from compressor.model.weights import ComputedWeight, DetachedWeight, ReadInOrder, StoredWeight, read_block, read_ranges
 
 ELEMENTS = 24
 
@@ -142,6 +142,48 @@ def test_a_computed_weight_is_its_blocks_in_order_each_time() -> None:
     assert read_block(weight, 6, 9).tolist() == [0, 3, 1]
 
 
+def test_ranges_of_a_computed_weight_are_made_in_one_go() -> None:
+    made: list[int] = []
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for number in range(6):
+            made.append(number)
+            yield np.arange(10 * number, 10 * number + 10, dtype=np.float32)
+
+    weight = ComputedWeight(blocks, ir.DataType.FLOAT, ir.Shape((60,)), name="w")
+    found = [part.tolist() for part in read_ranges(weight, [(3, 5), (5, 25), (25, 25), (41, 42)])]
+    assert found == [[3, 4], list(range(5, 25)), [], [41]]
+    assert made == [0, 1, 2, 3, 4]
+
+
+def test_going_back_in_a_computed_weight_starts_over() -> None:
+    weight = computed(np.arange(4, dtype=np.float32), np.arange(4, 9, dtype=np.float32))
+    assert [part.tolist() for part in read_ranges(weight, [(5, 9), (0, 6)])] == [[5, 6, 7, 8], [0, 1, 2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("ranges", [[(0, 5)], [(1, 4)], [(0, 3), (3, 5)], [(1, 2), (2, 3), (3, 4)], [(2, 2)]], ids=str)
+def test_ranges_may_begin_and_end_inside_a_byte(tmp_path: Path, ranges: list[tuple[int, int]]) -> None:
+    packed, values = np.array([0x21, 0xF3, 0x08], np.uint8), [1, 2, 3, -1, -8]
+    in_a_file = stored(tmp_path, packed.tobytes(), ir.DataType.INT4, elements=5)
+    made = ComputedWeight(lambda: iter([packed[:1], packed[1:]]), ir.DataType.INT4, ir.Shape((5,)), name="w")
+    for weight in (in_a_file, made):
+        found = [part.astype(int).tolist() for part in read_ranges(weight, ranges)]
+        assert found == [values[start:stop] for start, stop in ranges]
+
+
+def test_of_a_packed_type_no_more_bytes_are_read_than_hold_the_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = stored(tmp_path, bytes(50), ir.DataType.UINT4, elements=100)
+    monkeypatch.setattr(StoredWeight, "read", lambda weight, start, stop: bytes(stop - start) if stop < 9 else None)
+    assert read_block(weight, 7, 16).size == 9
+
+
+def test_a_tensor_in_memory_is_read_in_order_like_any_other() -> None:
+    reader = ReadInOrder(ir.tensor(np.arange(9, dtype=np.uint8)))
+    assert (reader.read(1, 3), reader.read(3, 8), reader.read(0, 2)) == (b"\1\2", b"\3\4\5\6\7", b"\0\1")
+
+
 def test_no_two_weights_have_one_location(tmp_path: Path) -> None:
     made = [stored(tmp_path, bytes(96), ir.DataType.FLOAT) for _ in range(100)]
     assert len({str(weight.location) for weight in made}) == 100
@@ -165,6 +207,25 @@ def test_equality_holds_between_stored_computed_and_inline(tmp_path: Path) -> No
     base = np.random.default_rng(0).normal(size=5000).astype(np.float32)
     one = stored(tmp_path, base.tobytes(), ir.DataType.FLOAT, offset=1, elements=5000)
     assert groups(one, computed(base[:1], base[1:]), ir.tensor(base), computed(base[1:], base[:1])) == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("members", [2, 40])
+def test_many_weights_that_differ_late_are_told_apart_in_little_memory(
+    members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(equality, "_HELD_BYTES", 1 << 18)
+    base = np.zeros((members, 300_000), np.uint8)
+    base[:, -1] = np.arange(members) // 2
+    sizes: list[int] = []
+    read = ReadInOrder.read
+
+    def counted(reader: ReadInOrder, start: int, stop: int) -> bytes:
+        sizes.append(stop - start)
+        return read(reader, start, stop)
+
+    monkeypatch.setattr(ReadInOrder, "read", counted)
+    assert groups(*map(ir.tensor, base)) == [[at, at + 1] for at in range(0, members, 2)]
+    assert max(sizes) * members <= 1 << 18
 
 
 def test_one_range_of_a_file_is_equal_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import StoredWeight, read_block
+from compressor.model.weights import read_ranges
 from compressor.passes.quantization.channels import HUGE
 from compressor.passes.quantization.noise import energy, ratio_db
 from compressor.passes.quantization.views import View
 
 _PIECE_ELEMENTS = 1 << 17
 """Elements worked on at once, as in `channels`: a piece and its temporaries stay in the processor's cache."""
+
+_STRIP_ELEMENTS = 1 << 22
+"""Elements of a matrix stored inputs first that are read at once (16.8 MB of float32): a row of its blocks lies across
+all of its outputs, which may be a vocabulary."""
+
+_TURNED_ELEMENTS = 1 << 27
+"""Elements of such a matrix whose integers are held while they are turned over: 134 MB of 8 bits, and all of a float32
+matrix of 537 MB. A larger one is read again for every so many of its outputs."""
 
 _SHRUNK = (1.0, 0.93, 0.86)
 """Ranges tried for a block of 4 bits, as shares of what holds all its values: clipping the largest value a little makes
@@ -158,24 +167,26 @@ def packed_blocks(
 ) -> Callable[[], Iterator[NDArray[Any]]]:
     """Make what yields the packed integers of `tensor`, outputs first.
 
-    A matrix stored inputs first has to be turned over, so all its packed bytes, an eighth or a quarter of its floats,
-    are held until the last is read; any other is passed on piece by piece.
+    A matrix stored inputs first has to be turned over, so the packed bytes of some outputs, those of all where they are
+    few, are held until its last input is read; any other is passed on piece by piece.
     """
 
-    def pieces() -> Iterator[tuple[slice, slice, NDArray[np.uint8]]]:
-        for outputs, columns, values in _pieces(tensor, matrix, form.size):
-            zero = form.middle if blocks.zero_points is None else blocks.zero_points[outputs, columns, None]
-            steps = np.rint(values / blocks.scales[outputs, columns, None]) + np.asarray(zero, np.float32)
-            yield outputs, columns, form.packed(np.clip(steps, 0, form.highest).astype(np.uint8))
+    def packed(piece: Piece) -> NDArray[np.uint8]:
+        outputs, columns, values = piece
+        zero = form.middle if blocks.zero_points is None else blocks.zero_points[outputs, columns, None]
+        steps = np.rint(values / blocks.scales[outputs, columns, None]) + np.asarray(zero, np.float32)
+        return form.packed(np.clip(steps, 0, form.highest).astype(np.uint8))
 
     def in_order() -> Iterator[NDArray[Any]]:
         if matrix.outputs_first:
-            yield from (packed for _, _, packed in pieces())
+            yield from map(packed, _pieces(tensor, matrix, form.size))
             return
-        whole = np.empty((matrix.outputs, matrix.blocks(form.size), form.block_bytes), np.uint8)
-        for outputs, columns, packed in pieces():
-            whole[outputs, columns] = packed
-        yield whole
+        for band in _bands(matrix, form.size):
+            turned = np.empty((band.stop - band.start, matrix.blocks(form.size), form.block_bytes), np.uint8)
+            for piece in _columns(tensor, matrix, form.size, band):
+                outputs, columns, _ = piece
+                turned[outputs.start - band.start : outputs.stop - band.start, columns] = packed(piece)
+            yield turned
 
     return in_order
 
@@ -220,35 +231,55 @@ def _fit_with_zero_point(
 
 
 def _pieces(tensor: ir.TensorProtocol, matrix: Matrix, size: int) -> Iterator[Piece]:
-    # A weight that is itself computed would be computed again for every piece.
-    source = tensor if isinstance(tensor, StoredWeight) else ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
     if matrix.outputs_first:
-        yield from _rows(source, matrix, size)
-    else:
-        yield from _columns(source, matrix, size)
+        yield from _rows(tensor, matrix, size)
+        return
+    for band in _bands(matrix, size):
+        yield from _columns(tensor, matrix, size, band)
 
 
-def _rows(source: ir.TensorProtocol, matrix: Matrix, size: int) -> Iterator[Piece]:
+def _rows(tensor: ir.TensorProtocol, matrix: Matrix, size: int) -> Iterator[Piece]:
     count, length = matrix.blocks(size), matrix.inputs
     step = max(1, _PIECE_ELEMENTS // length)
-    for first in range(0, matrix.outputs, step):
-        last = min(matrix.outputs, first + step)
-        values = read_block(source, first * length, last * length).astype(np.float32, copy=False)
-        rows = values.reshape(last - first, length)
+    outputs = [slice(first, min(matrix.outputs, first + step)) for first in range(0, matrix.outputs, step)]
+    values = read_ranges(tensor, ((part.start * length, part.stop * length) for part in outputs))
+    for part, flat in zip(outputs, values, strict=True):
+        rows = flat.astype(np.float32, copy=False).reshape(-1, length)
         if count * size != length:
             rows = np.pad(rows, ((0, 0), (0, count * size - length)))
-        yield slice(first, last), slice(0, count), rows.reshape(last - first, count, size)
+        yield part, slice(0, count), rows.reshape(-1, count, size)
 
 
-def _columns(source: ir.TensorProtocol, matrix: Matrix, size: int) -> Iterator[Piece]:
-    width = matrix.outputs
+def _bands(matrix: Matrix, size: int) -> Iterator[slice]:
+    """Split the outputs of a matrix stored inputs first into runs that are read, and turned over, one after another."""
+    width = max(1, min(_TURNED_ELEMENTS // max(1, matrix.inputs), _STRIP_ELEMENTS // size))
+    for first in range(0, matrix.outputs, width):
+        yield slice(first, min(matrix.outputs, first + width))
+
+
+def _columns(tensor: ir.TensorProtocol, matrix: Matrix, size: int, band: slice) -> Iterator[Piece]:
+    """Read the inputs of some outputs strip by strip, each of one or more blocks, and cut these into pieces."""
+    count, width = matrix.blocks(size), band.stop - band.start
     step = max(1, _PIECE_ELEMENTS // (size * width))
-    for first in range(0, matrix.blocks(size), step):
-        last = min(matrix.blocks(size), first + step)
-        start, stop = first * size, min(matrix.inputs, last * size)
-        values = read_block(source, start * width, stop * width).astype(np.float32, copy=False)
-        rows = values.reshape(stop - start, width)
-        if stop - start != (last - first) * size:
-            rows = np.pad(rows, ((0, (last - first) * size - (stop - start)), (0, 0)))
-        blocks = rows.reshape(last - first, size, width).transpose(2, 0, 1)
-        yield slice(0, width), slice(first, last), np.ascontiguousarray(blocks)
+    strips = [slice(first, min(count, first + step)) for first in range(0, count, step)]
+    ranges = [_ranges(matrix, band, strip.start * size, min(matrix.inputs, strip.stop * size)) for strip in strips]
+    values = read_ranges(tensor, chain.from_iterable(ranges))
+    tile = max(1, _PIECE_ELEMENTS // (size * step))
+    for strip, parts in zip(strips, ranges, strict=True):
+        rows = np.concatenate(list(islice(values, len(parts)))).astype(np.float32, copy=False).reshape(-1, width)
+        missing = (strip.stop - strip.start) * size - len(rows)
+        if missing:
+            rows = np.pad(rows, ((0, missing), (0, 0)))
+        blocks = rows.reshape(-1, size, width)
+        for first in range(0, width, tile):
+            last = min(width, first + tile)
+            piece = np.ascontiguousarray(blocks[:, :, first:last].transpose(2, 0, 1))
+            yield slice(band.start + first, band.start + last), strip, piece
+
+
+def _ranges(matrix: Matrix, band: slice, start: int, stop: int) -> list[tuple[int, int]]:
+    """Where inputs `start` to `stop` of the outputs in `band` lie."""
+    if band == slice(0, matrix.outputs):
+        return [(start * matrix.outputs, stop * matrix.outputs)]
+    rows = (row * matrix.outputs for row in range(start, stop))
+    return [(row + band.start, row + band.stop) for row in rows]

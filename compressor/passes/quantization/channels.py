@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import DetachedWeight, StoredWeight, read_block
+from compressor.model.weights import read_ranges
 
 LEVELS = 127
 """Largest integer magnitude used: -128 is left out, so that the range is symmetric and the zero point 0 or 128."""
@@ -26,7 +26,6 @@ _BLOCK_ELEMENTS = 1 << 17
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 HUGE = 2.0**100
 """Largest magnitude taken for a weight: beyond, products overflow."""
-_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.FLOAT16: np.float32, ir.DataType.BFLOAT16: np.float32}
 
 Region = tuple[tuple[slice, ...], int, int]
 """A block: its slice along each axis, and its first and last-plus-one element in row-major order."""
@@ -223,13 +222,11 @@ def read_blocks(
         without: indices along the first axis read as zeros.
         every: 1 reads all of it.
     """
-    # A weight that is itself computed would be computed again for every block.
-    source = tensor
-    if isinstance(tensor, DetachedWeight) and not isinstance(tensor, StoredWeight):
-        source = ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
-    for region, start, stop in islice(_regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS), 0, None, every):
+    regions = list(islice(_regions(tuple(tensor.shape.numpy()), _BLOCK_ELEMENTS), 0, None, every))
+    values = read_ranges(tensor, ((start, stop) for _, start, stop in regions))
+    for (region, _, _), flat in zip(regions, values, strict=True):
         sizes = tuple(part.stop - part.start for part in region)
-        block = read_block(source, start, stop).astype(_DTYPES[tensor.dtype], copy=False).reshape(sizes)
+        block = flat.astype(np.float32, copy=False).reshape(sizes)
         zeroed = [index - region[0].start for index in without if region[0].start <= index < region[0].stop]
         if zeroed:
             block = block.copy()

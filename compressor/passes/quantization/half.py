@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import ComputedWeight, StoredWeight, read_block
+from compressor.model.weights import ComputedWeight, read_ranges
 from compressor.passes.quantization.edit import FLOAT, Edit
 from compressor.passes.quantization.storage import Rewriting, WeightPlan
 from compressor.passes.quantization.weights import FloatWeight
@@ -97,7 +97,5 @@ def _halves(tensor: ir.TensorProtocol) -> Callable[[], Iterator[NDArray[Any]]]:
 
 
 def _pieces(tensor: ir.TensorProtocol) -> Iterator[NDArray[Any]]:
-    # A weight that is itself computed would be computed again for every piece.
-    source = tensor if isinstance(tensor, StoredWeight) else ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
-    for start in range(0, tensor.size, _PIECE_ELEMENTS):
-        yield read_block(source, start, min(tensor.size, start + _PIECE_ELEMENTS))
+    starts = range(0, tensor.size, _PIECE_ELEMENTS)
+    return read_ranges(tensor, ((start, min(tensor.size, start + _PIECE_ELEMENTS)) for start in starts))

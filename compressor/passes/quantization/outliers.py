@@ -6,14 +6,14 @@ watching activations: ``x @ w = (x without features) @ (w without rows) + x[...,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import read_block
+from compressor.model.weights import read_ranges
 from compressor.passes.quantization.channels import (
     HUGE,
     Channels,
@@ -55,7 +55,7 @@ def find_outlier_rows(tensor: ir.TensorProtocol, channels: Channels, paired: Col
     return ()
 
 
-def read_rows(tensor: ir.TensorProtocol, rows: Collection[int]) -> NDArray[Any]:
-    """Read some rows of a matrix, in its own type."""
+def read_rows(tensor: ir.TensorProtocol, rows: Sequence[int]) -> NDArray[Any]:
+    """Read some rows of a matrix, given in order, in its own type."""
     width = tensor.shape.numpy()[1]
-    return np.stack([read_block(tensor, row * width, (row + 1) * width) for row in rows])
+    return np.stack(list(read_ranges(tensor, [(row * width, (row + 1) * width) for row in rows])))

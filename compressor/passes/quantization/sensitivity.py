@@ -10,16 +10,16 @@ amplitude-quantized sampled-data systems", 1961).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import StoredWeight, read_block
 from compressor.passes.contract import FeatureStatistics
 from compressor.passes.quantization.blockwise import BlockPlan
+from compressor.passes.quantization.channels import read_blocks
 from compressor.passes.quantization.half import HalfPlan
 from compressor.passes.quantization.plan import Plan
 from compressor.passes.quantization.storage import WeightPlan
@@ -38,8 +38,6 @@ _BLOCK_ACTIVATIONS = 5e-5
 _HALF = 2.0**-22 / 6
 """Relative variance of rounding to the 11 digits of float16: 2^-22 / 3 of the power of two below, whose square is about
 half of the number's."""
-
-_PIECE_ELEMENTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,11 @@ def measure_power(tensor: ir.TensorProtocol) -> Power:
     """Read a weight once, in pieces."""
     shape = tuple(tensor.shape.numpy())
     sums = tuple(np.zeros(size) for size in shape)
-    for start, values in _rows(tensor, shape):
-        squares = np.square(values, dtype=np.float64)
-        for axis, total in enumerate(sums):
-            part = squares.sum(axis=tuple(other for other in range(len(shape)) if other != axis))
-            total[slice(start, start + len(part)) if axis == 0 else slice(None)] += part
+    with np.errstate(over="ignore", invalid="ignore"):
+        for region, values in read_blocks(tensor):
+            squares = np.square(values, dtype=np.float64)
+            for axis, total in enumerate(sums):
+                total[region[axis]] += squares.sum(axis=tuple(other for other in range(len(shape)) if other != axis))
     return Power(sums)
 
 
@@ -169,13 +167,3 @@ def _feature_axis(use: Use) -> int | None:
         place = 2 * len(view.shape) - 3 - place
     sources = view.sources[place]
     return sources[0] if sources is not None and len(sources) == 1 else None
-
-
-def _rows(tensor: ir.TensorProtocol, shape: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
-    """Yield runs of whole rows along the first axis, and where each begins."""
-    source = tensor if isinstance(tensor, StoredWeight) else ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
-    row = max(1, math.prod(shape[1:]))
-    step = max(1, _PIECE_ELEMENTS // row)
-    for start in range(0, shape[0], step):
-        stop = min(shape[0], start + step)
-        yield start, read_block(source, start * row, stop * row).astype(np.float64).reshape(stop - start, *shape[1:])

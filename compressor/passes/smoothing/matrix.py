@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compressor.model.weights import ComputedWeight, DetachedWeight, StoredWeight, read_block
+from compressor.model.weights import ComputedWeight, read_ranges
 
 _BLOCK_ELEMENTS = 1 << 18
 """Elements worked on at once: 1 MB of float32."""
@@ -67,11 +67,9 @@ def _along(factor: Floats, rows: slice, axis: int) -> Floats:
 
 def _blocks(tensor: ir.TensorProtocol) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows; an even number each, so that neighbouring rows stay together."""
-    # A weight that is itself computed would be computed again for every block.
-    is_computed = isinstance(tensor, DetachedWeight) and not isinstance(tensor, StoredWeight)
-    source = ir.Tensor(tensor.numpy(), dtype=tensor.dtype) if is_computed else tensor
     count, width = tensor.shape.numpy()
     step = max(2, _BLOCK_ELEMENTS // width // 2 * 2)
-    for start in range(0, count, step):
-        stop = min(count, start + step)
-        yield slice(start, stop), read_block(source, start * width, stop * width).reshape(stop - start, width)
+    rows = [slice(start, min(count, start + step)) for start in range(0, count, step)]
+    values = read_ranges(tensor, [(part.start * width, part.stop * width) for part in rows])
+    for part, block in zip(rows, values, strict=True):
+        yield part, block.reshape(-1, width)

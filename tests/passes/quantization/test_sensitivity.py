@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -64,6 +67,14 @@ def test_power_is_the_sum_of_squares_along_each_axis() -> None:
         others = tuple(other for other in range(3) if other != axis)
         np.testing.assert_allclose(found, np.square(values.astype(np.float64)).sum(axis=others))
     assert power.total == pytest.approx(float(np.square(values.astype(np.float64)).sum()))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn], ids=str)
+def test_power_of_any_float_type_is_known(dtype: Any) -> None:
+    """A search asks before it knows which weights can be quantized."""
+    values = normal(4, 6).astype(dtype)
+    tensor = ir.Tensor(values, dtype=ir.DataType.from_numpy(values.dtype))
+    assert measure_power(tensor).total == pytest.approx(float(np.square(values.astype(np.float64)).sum()))
 
 
 @pytest.mark.parametrize("scheme", list(Scheme))
