@@ -15,12 +15,12 @@ import onnx_ir as ir
 
 from compressor.errors import RuntimeRefusal
 from compressor.evaluation.contract import Feeds, Outputs, Refusal, Session
+from compressor.evaluation.room import find_room
 from compressor.evaluation.running import NO_SPINNING, run_batch
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.signature import InputSpec, read_signature
 from compressor.evaluation.sizes import Plan, Role, assign_roles, choose_shape
 from compressor.evaluation.values import make_values
-from compressor.model.session import open_session
 from compressor.report import AxisFinding
 
 _PLAN_FIELDS = {Role.BATCH: "batch", Role.LENGTH: "length", Role.TARGET: "target", Role.PAST: "past", Role.SIDE: "side"}
@@ -93,13 +93,13 @@ def probe_axes(model: ir.Model, *, seed: int = 0) -> tuple[AxisFinding, ...] | R
     each of them alone.
 
     Returns:
-        A finding for each dynamic axis, in the order of the inputs, or why no size at all runs.
+        A finding for each dynamic axis, in the order of the inputs, or why no size at all runs: there may be no memory.
     """
     specs = read_signature(model)
     if isinstance(specs, Refusal):
         return specs
     try:
-        session: Session = open_session(model, config=NO_SPINNING)
+        session: Session = find_room(model).open(model, config=NO_SPINNING)
     except RuntimeRefusal as error:
         return Refusal(reason=str(error))
     samples = generate_samples(model, seed=seed, probe=probe_session(session))

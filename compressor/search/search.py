@@ -169,7 +169,8 @@ def _forms_by_family(bench: Bench) -> Iterator[dict[str, list[Form[Scheme | None
     weights = [
         weight for weight in find_float_weights(bench.model, 2) if weight.elements >= max(1, bench.step.min_elements)
     ]
-    seen = Observer(bench.judge.samples, bench.judge.threads).observe(bench.model, watched_values(weights))
+    judge = bench.judge
+    seen = Observer(judge.samples, judge.threads, judge.room).observe(bench.model, watched_values(weights))
     watched: Mapping[str, FeatureStatistics] = {} if isinstance(seen, str) else seen
     powers = {weight.name: measure_power(weight.tensor) for weight in weights}
     for family in FAMILIES:

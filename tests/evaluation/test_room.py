@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -13,10 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 from compressor import Budget, Recipe, compress
 from compressor.evaluation import judge as judging
 from compressor.evaluation import reference, room
+from compressor.evaluation.axes import probe_axes
 from compressor.evaluation.contract import Feeds, Refusal, Samples
 from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.evaluation.material import Material
 from compressor.evaluation.room import Room, find_room
+from compressor.inspection import inspect
 from compressor.model.footprint import copied_bytes, unmapped_bytes
 from compressor.model.load import load
 from compressor.model.session import open_mapped_session, open_session
@@ -137,6 +141,37 @@ def test_outputs_too_large_to_keep_end_in_a_sentence(beside: Path, monkeypatch: 
     refused = appoint_judge(load(beside), threads=1)
     assert isinstance(refused, Refusal)
     assert "more than can be kept" in refused.reason
+
+
+def test_axes_are_put_to_the_test_in_the_room_there_is(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Room] = []
+    open_in = Room.open
+
+    def noted(how: Room, model: ir.Model, **options: Any) -> onnxruntime.InferenceSession:
+        opened.append(how)
+        return open_in(how, model, **options)
+
+    monkeypatch.setattr(Room, "open", noted)
+    for free in (None, SPARE + 2 * WEIGHTS):
+        leave(monkeypatch, free)
+        assert not isinstance(probe_axes(load(beside)), Refusal)
+    assert opened == [Room.AMPLE, Room.TIGHT]
+
+
+def test_without_room_no_axis_is_put_to_the_test_and_inspect_says_why(
+    beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, SPARE - 1)
+    found = inspect(beside)
+    assert not found.axes
+    (warning,) = found.warnings
+    assert "not put to the test: it takes 268 MB of memory to run it, and 268 MB are free" in warning
+
+
+def test_a_search_watches_the_model_in_the_room_there_is(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, SPARE + 2 * WEIGHTS)
+    monkeypatch.setattr(room, "open_session", None)
+    assert compress(beside, budget=Budget(min_cosine=0.9), search=True).attempts
 
 
 def compressed(beside: Path, budget: Budget | None = None) -> Report:
