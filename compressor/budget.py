@@ -6,12 +6,29 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 from compressor.errors import OptionError
 from compressor.report import Fidelity, TaskScore
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*|%)", re.IGNORECASE)
+
+
+class Measured(Protocol):
+    """What was seen when a model was run: a step of a report, or the verdict on one model."""
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """The model against the original."""
+
+    @property
+    def speedup(self) -> float | None:
+        """Times as fast as the original."""
+
+    @property
+    def score(self) -> TaskScore | None:
+        """The task's metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +48,20 @@ class Figures:
     speedup: float | None
     score: TaskScore | None = None
     original_score: TaskScore | None = None
+
+    @classmethod
+    def of(
+        cls, seen: Measured | None, *, total_bytes: int, original_bytes: int, original_score: TaskScore | None
+    ) -> Figures:
+        """Put together what was seen, None where nothing was run, and what is known without a run."""
+        return cls(
+            total_bytes=total_bytes,
+            original_bytes=original_bytes,
+            fidelity=seen.fidelity if seen else None,
+            speedup=seen.speedup if seen else None,
+            score=seen.score if seen else None,
+            original_score=original_score,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +96,6 @@ class Budget:
         _within("min_speedup", self.min_speedup, 0, math.inf)
         if self.max_size is not None:
             _bytes_allowed(self.max_size, 1)
-
-    @property
-    def is_empty(self) -> bool:
-        """Nothing is limited."""
-        return all(getattr(self, field.name) is None for field in fields(self))
 
     @property
     def limits_quality(self) -> bool:
@@ -123,8 +149,8 @@ def _bytes_allowed(text: str, original: int) -> int:
 def _above_size(limit: str, total: int, original: int) -> Iterator[str]:
     allowed = _bytes_allowed(limit, original)
     if total > allowed:
-        given = f"{limit}, which is {allowed} bytes" if limit != str(allowed) else f"{allowed} bytes"
-        yield f"the size is {total} bytes, {total - allowed} more than the limit of {given}"
+        given = f"{limit} ({allowed:,} bytes)" if limit != str(allowed) else f"{allowed:,} bytes"
+        yield f"the size is {total:,} bytes, {total - allowed:,} more than the limit of {given}"
 
 
 def _below(what: str, found: float | None, limit: float) -> Iterator[str]:

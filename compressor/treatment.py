@@ -39,13 +39,10 @@ def checked(budget: Budget | None, verify: bool, search: bool) -> Budget:
 
 
 def figures_of(report: Report) -> Figures:
-    last = report.steps[-1] if report.steps else None
-    return Figures(
+    return Figures.of(
+        report.steps[-1] if report.steps else None,
         total_bytes=report.final.total_bytes,
         original_bytes=report.original.total_bytes,
-        fidelity=last.fidelity if last else None,
-        speedup=last.speedup if last else None,
-        score=last.score if last else None,
         original_score=report.original_score,
     )
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 import compressor
 from compressor import pipeline
+from compressor.checks import DEFAULT_ATOL, SAME_OPERATORS_ATOL
 from compressor.cli import ExitCode, app
-from compressor.comparison import DEFAULT_ATOL, SAME_OPERATORS_ATOL
 from compressor.errors import ModelError
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Report

@@ -98,6 +98,20 @@ def test_progress_goes_to_a_terminal_on_stderr_and_never_to_stdout(model: Path) 
     assert json.loads(stdout)["kind"] == "compress"
 
 
+def test_a_terminal_is_told_once_of_a_broken_limit_and_scripts_on_stderr(model: Path) -> None:
+    order = ("compress", model, "--no-verify", "--max-size", "1")
+    ours, theirs = os.openpty()
+    process = spawn(*order, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "200"})
+    assert process.wait(timeout=60) == ExitCode.BROKEN
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    assert shown.count(b"more than the limit of") == 1
+    assert shown.count(b"--keep writes the result all the same") == 1
+    stdout, stderr = spawn(*order, env={**os.environ, "COLUMNS": "200"}).communicate(timeout=60)
+    assert stdout.count(b"more than the limit of") == stderr.count(b"more than the limit of") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_behind(model: Path, number: signal.Signals) -> None:
     recipe = model.parent / "recipe.toml"

@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
-from compressor import Evaluation
-from compressor.comparison import Check, Comparison, compare
+from compressor import Budget, Evaluation
+from compressor.checks import Check
+from compressor.comparison import Comparison, compare
 from compressor.errors import ModelError, OptionError
 
 LINEAR = """
@@ -173,3 +174,44 @@ def test_an_output_that_is_drawn_at_random_is_left_out_and_named(original: Path,
     assert found.is_valid
     assert any("'noise' is not judged" in warning for warning in found.warnings)
     assert not any(check.claim.startswith("noise") for check in found.checks)
+
+
+@pytest.fixture
+def labelled(original: Path) -> Evaluation:
+    """200 rows, and the original's own answer for each."""
+    model = onnx.load(original)
+    (weight,) = map(onnx.numpy_helper.to_array, model.graph.initializer)
+    x = np.random.default_rng(1).standard_normal((200, 8)).astype(np.float32)
+    data = original.parent / "rows.npz"
+    np.savez(data, x=x, label=(x @ weight).argmax(axis=1))
+    return Evaluation(data=data, labels="label", task="classification")
+
+
+def test_labels_decide_where_nothing_else_is_said(original: Path, tmp_path: Path, labelled: Evaluation) -> None:
+    near, far = draw(tmp_path / "near.onnx", shift=0.02), draw(tmp_path / "far.onnx", shift=50.0)
+    good, bad = (compare(original, candidate, evaluation=labelled) for candidate in (near, far))
+    assert good.atol is bad.atol is None
+    assert good.fidelity is not None
+    assert good.fidelity.worst_max_rel > 1e-3, "without labels it would not be valid"
+    assert good.is_valid
+    assert check(good, "accuracy: no loss").finding.startswith("1.0000 became ")
+    assert not bad.is_valid
+    assert not check(bad, "accuracy: no loss").holds
+
+
+def test_a_tolerance_or_a_limit_goes_before_labels(original: Path, tmp_path: Path, labelled: Evaluation) -> None:
+    far = draw(tmp_path / "far.onnx", shift=50.0)
+    by_atol = compare(original, far, atol=1e6, evaluation=labelled)
+    by_limit = compare(original, far, budget=Budget(max_accuracy_drop=99), evaluation=labelled)
+    for found in (by_atol, by_limit):
+        assert found.is_valid
+        assert not found.is_held_to_its_score
+
+
+def test_a_better_score_is_no_loss_however_sure(original: Path, tmp_path: Path, labelled: Evaluation) -> None:
+    far = draw(tmp_path / "far.onnx", shift=50.0)
+    found = compare(far, original, evaluation=labelled)
+    assert found.candidate_score is not None
+    assert found.candidate_score.p_value is not None
+    assert found.candidate_score.p_value < 0.05
+    assert found.is_valid

@@ -143,12 +143,15 @@ def compress_command(
 
 
 def _conclude(forms: "Forms", *, is_shown: bool) -> None:
-    """Print the report, then a line on stderr for each promise broken, and end with the exit code that fits."""
-    from compressor.render.terminal import print_report, say
+    """Print the report and each promise broken, and end with the exit code that fits.
+
+    A promise broken is a line on stderr, unless both go to one terminal: there the report has just said it.
+    """
+    from compressor.render.terminal import is_terminal, print_report, say
 
     if is_shown:
         print_report(forms.table)
-    for sentence in forms.broken:
+    for sentence in () if is_shown and is_terminal() else forms.broken:
         say(sentence)
     if forms.broken:
         raise typer.Exit(ExitCode.BROKEN)

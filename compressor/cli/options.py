@@ -135,7 +135,7 @@ AtolOption = Annotated[
     float | None,
     typer.Option(
         help="Largest absolute difference of any output value that is valid "
-        "[default: 1e-5 where both models have the same operators, else 1e-3; none where a limit is given]."
+        "[default: 1e-5 where both models have the same operators, else 1e-3; none where limits or labels decide]."
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of generated inputs, and of the rows drawn from data.")]

@@ -50,6 +50,11 @@ class Evaluation:
     seed: int = 0
     threads: int = 0
 
+    @property
+    def has_task(self) -> bool:
+        """Models are scored: there are labels, or a task that needs none."""
+        return self.labels is not None or self.task is not None
+
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
 

@@ -19,6 +19,7 @@ from compressor.render.findings import (
     timing_of,
 )
 from compressor.render.left_alone import left_alone
+from compressor.render.notices import notices
 from compressor.render.passes_as_table import PassesTable
 from compressor.render.quantized_weights import quantization_lines
 from compressor.render.scores import legend_of
@@ -46,9 +47,7 @@ def report_as_table(report: Report, *, verbose: bool = False, worst: int = 0) ->
     if report.attempts:
         parts.append(search_as_table(report.attempts))
     parts += _fidelity(report, verbose, worst)
-    said = [Text(f"warning: {figures.printable(text)}", style="yellow") for text in report.warnings]
-    said += [Text(f"limit broken: {figures.printable(text)}", style="red") for text in report.broken_limits]
-    parts += [Group(*said)] if said else []
+    parts += notices(report.warnings, report.broken_limits)
     return Group(
         _heading(report), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(closing(report), style="bold")
     )

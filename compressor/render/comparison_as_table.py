@@ -10,24 +10,32 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from compressor.comparison import Check, Comparison
+from compressor.checks import DEFAULT_ATOL, NO_LOSS, SAME_OPERATORS_ATOL, Check
+from compressor.comparison import Comparison
 from compressor.render import figures
+from compressor.render.composition import largest
 from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.render.findings import drift_of, samples_of
+from compressor.render.notices import notices
 from compressor.render.scores import legend_of, score_of, scores_in_words
+from compressor.render.size_bars import BarLegend, SizeBar
 from compressor.render.terminal import unwrapped
-from compressor.report import Fidelity, Latency
+from compressor.report import Fidelity, Latency, speedup
+
+_TAKEN_UNASKED = (DEFAULT_ATOL, SAME_OPERATORS_ATOL)
 
 
 def comparison_as_table(comparison: Comparison, *, worst: int = 0) -> RenderableType:
     """Lay out `comparison`, the verdict last; `worst` is how many of the worst samples are named."""
     parts: list[RenderableType] = [
-        _table(comparison),
-        Text(_legend(comparison), style="dim"),
+        Group(
+            _table(comparison),
+            BarLegend((comparison.original, comparison.candidate)),
+            Text(_legend(comparison), style="dim"),
+        ),
         *_fidelity(comparison.fidelity, worst),
         _checks(comparison.checks),
-        *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in comparison.warnings),
-        *(Text(f"limit broken: {figures.printable(text)}", style="red") for text in comparison.broken_limits),
+        *notices(comparison.warnings, comparison.broken_limits),
     ]
     return Group(
         _paths(comparison), *(Padding(part, (0, 0, 1, 0)) for part in parts), Text(verdict_of(comparison), style="bold")
@@ -41,18 +49,30 @@ def _paths(comparison: Comparison) -> Text:
 
 def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("")
-    metric = comparison.original_score
-    for name in ("size", "stored twice", *([] if metric is None else [figures.printable(metric.metric)]), "one run"):
-        table.add_column(name, justify="right")
-    for name, size, score, latency in (
-        ("original", comparison.original, comparison.original_score, comparison.original_latency),
-        ("candidate", comparison.candidate, comparison.candidate_score, comparison.candidate_latency),
-    ):
-        scored = [] if metric is None else ["\n".join(score_of(score))]
-        cells = (figures.size(size.total_bytes), figures.size(size.duplicate_bytes), *scored, _time(latency))
-        table.add_row(name, *map(Text, cells))
+    columns = list(_columns(comparison))
+    for name, cells in columns:
+        is_figure = isinstance(cells[0], Text) and bool(name)
+        table.add_column(name, justify="right" if is_figure else "left", no_wrap=name == "size")
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _columns(comparison: Comparison) -> Iterator[tuple[str, Sequence[RenderableType]]]:
+    """Yield what is above each column, and what both models have in it."""
+    sizes = (comparison.original, comparison.candidate)
+    scores = (comparison.original_score, comparison.candidate_score)
+    latencies = (comparison.original_latency, comparison.candidate_latency)
+    faster = speedup(*latencies)
+    yield "", ("original", "candidate")
+    yield "size", [Text(figures.size(size.total_bytes)) for size in sizes]
+    yield "", [SizeBar(size, largest(sizes)) for size in sizes]
+    yield "stored twice", [Text(figures.size(size.duplicate_bytes)) for size in sizes]
+    if scores[0] is not None:
+        yield figures.printable(scores[0].metric), [Text("\n".join(score_of(score))) for score in scores]
+    yield "one run", [Text(_time(latency)) for latency in latencies]
+    if faster is not None:
+        yield "speed", (Text(""), Text(f"{faster:.2f}x"))
 
 
 def _legend(comparison: Comparison) -> str:
@@ -99,11 +119,23 @@ def verdict_of(comparison: Comparison) -> str:
         found += f". {scores_in_words(comparison.original_score, comparison.candidate_score).removesuffix('.')}"
     basis = "; generated inputs are indicative only" if comparison.fidelity.generated else ""
     if comparison.is_valid:
-        kept = "every limit holds" if comparison.atol is None else f"no value differs by more than {comparison.atol:g}"
-        return f"{found}. Valid: {kept}{basis}."
+        return f"{found}. Valid: {_kept(comparison)}{basis}."
+    return f"{found}. NOT VALID: {_broken(comparison)}."
+
+
+def _kept(comparison: Comparison) -> str:
+    if comparison.is_held_to_its_score:
+        return NO_LOSS
+    return "every limit holds" if comparison.atol is None else f"no value differs by more than {comparison.atol:g}"
+
+
+def _broken(comparison: Comparison) -> str:
     if comparison.broken_limits:
-        return f"{found}. NOT VALID: {figures.plural(len(comparison.broken_limits), 'limit')} broken."
-    return f"{found}. NOT VALID: values differ by more than {comparison.atol:g} (--atol)."
+        return f"{figures.plural(len(comparison.broken_limits), 'limit')} broken"
+    if comparison.is_held_to_its_score:
+        return "a loss beyond what chance gives"
+    way_out = "; --min-cosine or --labels judge a quantized model" if comparison.atol in _TAKEN_UNASKED else ""
+    return f"values differ by more than {comparison.atol:g} (--atol){way_out}"
 
 
 def _time(latency: Latency | None) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from compressor.render import figures
 from compressor.render.as_markdown import MARK, line, plain
 from compressor.render.as_table import report_as_table
-from compressor.render.findings import gain
-from compressor.render.findings_of_set import drift_at_end, time_at_end
+from compressor.render.findings import gain, place_of
+from compressor.render.findings_of_set import cost_of_models, drift_at_end, time_at_end
+from compressor.render.models_as_table import ModelsTable
+from compressor.render.notices import notices
+from compressor.render.size_bars import BarLegend
 from compressor.report import EachReport, Ending, Outcome, Report
 
 _HEADER = ("model", "before", "after", "drift", "one run")
@@ -23,22 +24,27 @@ _REFUSED = ("", "refused", "", "")
 
 def each_as_table(found: EachReport, *, verbose: bool = False) -> RenderableType:
     """Lay out `found`; `verbose` puts the whole report of every model before it."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in _HEADER:
-        table.add_column(name, overflow="fold", justify="left" if name in ("model", "drift") else "right")
-    for ending in found.endings:
-        table.add_row(*map(Text, _row(ending)))
+    rows = tuple((ending.source.name, ending.report) for ending in found.endings)
+    sizes = tuple(size for report in found.reports for size in (report.original, report.final))
     whole = [Group(report_as_table(report, verbose=True), Text()) for report in found.reports if verbose]
     parts: list[RenderableType] = [
-        table,
-        *(Text(figures.printable(text), style="red") for text in broken_in_each(found)),
-        *(Text(f"warning: {figures.printable(text)}", style="yellow") for text in warnings_of_each(found)),
+        Group(ModelsTable(rows, "after"), BarLegend(sizes), Text(_legend(found), style="dim")),
+        *notices(warnings_of_each(found), (), broken_in_each(found)),
     ]
     return Group(
         *whole,
         *(Padding(part, (0, 0, 1, 0)) for part in parts),
         Text(figures.printable(closing_of_each(found)), style="bold"),
     )
+
+
+def _legend(found: EachReport) -> str:
+    legend = (
+        f"{figures.SIZE_UNITS}; bars: what is left of each.\n"
+        "Drift: the worst output and sample; x: against the original. -v shows every pass."
+    )
+    host = next((report.host for report in found.reports), None)
+    return legend if host is None else f"{legend}\nOne run: {figures.printable(place_of(host))}."
 
 
 def each_as_markdown(found: EachReport) -> str:
@@ -94,8 +100,7 @@ def closing_of_each(found: EachReport) -> str:
     done, total = len(found.reports), figures.plural(len(found.endings), "model")
     said = [f"{done} of {total} compressed: {gain(found.original_bytes, found.total_bytes)}" if done else
             f"None of {total} was compressed."]  # fmt: skip
+    said += [cost_of_models(found.reports)] if done else []
     if found.jobs > 1 and any(step.latency for report in found.reports for step in report.steps):
         said.append(f"{found.jobs} models were worked on at a time, so times of runs are those of a busy machine.")
-    if any(step.fidelity is not None and step.fidelity.generated for r in found.reports for step in r.steps):
-        said.append("Generated inputs are indicative only, real ones decide.")
     return " ".join(said)

@@ -39,7 +39,7 @@ def worst_as_table(fidelity: Fidelity, count: int) -> Table | Text:
     has_several, has_texts = len(fidelity.outputs) > 1, any(sample.excerpt for sample in worst)
     table = _table("worst sample", "cosine", *(["of output"] if has_several else []))
     if has_texts:
-        table.add_column("it begins", overflow="fold")
+        table.add_column("it begins", no_wrap=True, overflow="ellipsis")
     for sample in worst:
         output = [sample.output] if has_several else []
         shown = [*output, *([sample.excerpt] if has_texts else [])]

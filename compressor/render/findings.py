@@ -18,6 +18,8 @@ TIMING_NOISE = 0.05
 COSINE_THAT_TELLS = 0.9999
 """Above it, four nines look like nothing: float rounding is better told by the relative error."""
 
+NOTHING_WRITTEN = "Nothing was written, as a limit is broken; --keep writes the result all the same."
+
 _VARIABLE = re.compile(r"('[^']*'|\d[\d,.]*(?:e[+-]?\d+)?(?<![,.]))")
 """What may differ between two spellings of one reason: a quoted name or a number."""
 
@@ -140,7 +142,8 @@ def samples_of(fidelity: Fidelity) -> str:
 def closing(report: Report) -> str:
     """Say in one paragraph what the run brought and what it cost."""
     gained = gain(report.original.total_bytes, report.final.total_bytes)
-    return " ".join(sentence for sentence in (gained, _cost(report), _score(report), _speed(report)) if sentence)
+    sentences = (gained, _cost(report), _score(report), _speed(report), _left_unwritten(report))
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def gain(before: int, after: int) -> str:
@@ -177,10 +180,17 @@ def _speed(report: Report) -> str:
     if last is None or last.latency is None or last.original_latency is None or not last.speedup:
         return ""
     before, after = (figures.milliseconds(taken.median_ms) for taken in (last.original_latency, last.latency))
-    return f"One run on this host: {before} -> {after}, {_pace(last.speedup)}."
+    return f"One run on this host: {before} -> {after}, {pace(last.speedup)}."
 
 
-def _pace(speedup: float) -> str:
+def _left_unwritten(report: Report) -> str:
+    if report.output is not None or not report.broken_limits:
+        return ""
+    return NOTHING_WRITTEN
+
+
+def pace(speedup: float) -> str:
+    """Say how many times as fast a model runs, and nothing of what is noise."""
     if abs(speedup - 1) < TIMING_NOISE:
         return f"no faster or slower (within {TIMING_NOISE:.0%})".replace("%", " %")
     return f"{speedup:.2f} times as fast" if speedup > 1 else f"{1 / speedup:.2f} times SLOWER"

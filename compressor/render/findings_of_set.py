@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from compressor.render import figures
-from compressor.render.findings import drift_of, gain, samples_of, time_of
+from compressor.render.findings import NOTHING_WRITTEN, TIMING_NOISE, drift_of, gain, pace, samples_of, time_of
 from compressor.report import Outcome, Report, SetReport, Step
 
 
@@ -62,7 +63,8 @@ def warnings_of_set(found: SetReport) -> list[str]:
 def closing_of_set(found: SetReport) -> str:
     """Say in one paragraph what the run brought, what of it sharing did, and what stands behind the figures."""
     gained = f"All {'models' if found.sidecars else 'files'} together: {gain(found.original_bytes, found.total_bytes)}"
-    return " ".join(filter(None, (gained, _sharing(found), _beside(found), _basis(found))))
+    unwritten = NOTHING_WRITTEN if not found.files and any(broken_in(found)) else ""
+    return " ".join(filter(None, (gained, _sharing(found), _beside(found), cost_of_models(found.reports), unwritten)))
 
 
 def _beside(found: SetReport) -> str:
@@ -80,15 +82,30 @@ def _sharing(found: SetReport) -> str:
     return f"Weights of several models are stored once{where}: {saved} less than a copy for each."
 
 
-def _basis(found: SetReport) -> str:
-    last = [report.steps[-1].fidelity if report.steps else None for report in found.reports]
-    measured = [fidelity for fidelity in last if fidelity is not None and fidelity.outputs]
-    if not measured:
+def cost_of_models(reports: Sequence[Report]) -> str:
+    """Say how far the worst output of all models moved, and how many times as fast they run."""
+    last = [report.steps[-1] if report.steps else None for report in reports]
+    found = [step.fidelity for step in last if step is not None and step.fidelity is not None and step.fidelity.outputs]
+    if not found:
         return "Accuracy was not measured: no output was compared with the original's."
-    fewest = samples_of(min(measured, key=lambda fidelity: fidelity.samples))
-    said = f"Drift was measured on at least {fewest} a model"
-    if missing := len(last) - len(measured):
-        said = f"Accuracy of {figures.plural(missing, 'model')} was not measured; of the others, on {fewest} or more"
-    if any(fidelity.generated for fidelity in measured):
-        return f"{said}; generated inputs are indicative only, real ones decide."
-    return f"{said}."
+    fewest = min(found, key=lambda fidelity: fidelity.samples)
+    every = replace(fewest, outputs=tuple(output for fidelity in found for output in fidelity.outputs))
+    where = f"on at least {samples_of(fewest)} a model"
+    drift = ", ".join(drift_of(every))
+    said = f"Outputs are bit-identical {where}" if every.is_bit_identical else f"Outputs {where}, worst case: {drift}"
+    if missing := len(last) - len(found):
+        said += f"; {figures.plural(missing, 'model')} could not be measured"
+    if any(fidelity.generated for fidelity in found):
+        said += "; generated inputs are indicative only, real ones decide"
+    return f"{said}.{_speed(reports)}"
+
+
+def _speed(reports: Sequence[Report]) -> str:
+    speeds = sorted(speed for report in reports if report.steps and (speed := report.steps[-1].speedup) is not None)
+    if not speeds:
+        return ""
+    if len(speeds) == 1 or max(abs(speed - 1) for speed in speeds) < TIMING_NOISE:
+        return f" One run on this host: {pace(speeds[0])}."
+    slowest, fastest = f"{speeds[0]:.2f}", f"{speeds[-1]:.2f}"
+    span = slowest if slowest == fastest else f"{slowest} to {fastest}"
+    return f" One run on this host: {span} times as fast."

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from compressor.render import figures
-from compressor.report import TaskScore
-
-SIGNIFICANT = 0.05
-"""Chance below which a difference is called more than chance: the level that the 95 % intervals have too."""
+from compressor.report import SIGNIFICANT, TaskScore
 
 _NOT_A_SHARE = frozenset({"Spearman correlation"})
 

@@ -14,6 +14,7 @@ from compressor.render.composition import Kind, largest, seen_of
 from compressor.report import Size
 
 _NARROWEST, _WIDEST = 8, 40
+_GONE, _GONE_IN_ASCII = "·", "_"
 
 _BLOCKS = {
     Kind.FLOAT: "█", Kind.HALF: "▓", Kind.INT8: "▒", Kind.INT4: "░", Kind.OTHER: ":", Kind.GRAPH: "=",
@@ -46,6 +47,24 @@ class SizeBar:
 
 
 @dataclass(frozen=True, slots=True)
+class Remainder:
+    """What is left of a model as a bar whose full width, marked to its end, stands for what the model was."""
+
+    original: Size
+    final: Size
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(_NARROWEST, options.max_width)
+        whole = largest((self.original, self.final))
+        cells = sum(count for _, count in cells_by_kind(self.final, whole, width))
+        yield from SizeBar(self.final, whole).__rich_console__(console, options.update_width(width))
+        yield Segment((_GONE if _takes_blocks(options) else _GONE_IN_ASCII) * (width - cells), Style(dim=True))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(_NARROWEST, _NARROWEST).clamp(max_width=options.max_width)
+
+
+@dataclass(frozen=True, slots=True)
 class BarLegend:
     """A line that says which character of the bars stands for what, as far as any is drawn."""
 
@@ -75,8 +94,12 @@ def cells_by_kind(size: Size, whole: int, width: int) -> list[tuple[Kind, int]]:
 
 
 def _glyphs(options: ConsoleOptions) -> dict[Kind, str]:
+    return _BLOCKS if _takes_blocks(options) else _ASCII
+
+
+def _takes_blocks(options: ConsoleOptions) -> bool:
     try:
-        "".join(_BLOCKS.values()).encode(options.encoding)
+        "".join((*_BLOCKS.values(), _GONE)).encode(options.encoding)
     except (UnicodeEncodeError, LookupError):
-        return _ASCII
-    return _BLOCKS
+        return False
+    return True

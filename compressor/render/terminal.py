@@ -40,6 +40,11 @@ def say(message: str) -> None:
     sys.stderr.write(f"compressor: {printable(message)}\n")
 
 
+def is_terminal() -> bool:
+    """Report and sentences are read by one person in one place."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str], None] | None]:
     """Give what shows the stage of work on stderr while it lasts; None where nobody is looking."""

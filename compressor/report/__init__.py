@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compressor.report.axes import AxisFinding
-from compressor.report.fidelity import Batching, Fidelity, OutputFidelity, TaskScore, WorstSample
+from compressor.report.fidelity import SIGNIFICANT, Batching, Fidelity, OutputFidelity, TaskScore, WorstSample
 from compressor.report.runs import Attempt, EachReport, Ending, Report, SetReport
 from compressor.report.sizes import Layer, Size, Skip
 from compressor.report.steps import Outcome, Quantization, Step, WeightNoise
@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SIGNIFICANT",
     "Attempt",
     "AxisFinding",
     "Batching",

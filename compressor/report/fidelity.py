@@ -93,6 +93,10 @@ class Fidelity:
         return min((o.top1_agreement for o in self.outputs if o.top1_agreement is not None), default=None)
 
 
+SIGNIFICANT = 0.05
+"""Chance below which a difference of scores is called more than chance: the level that the 95 % intervals have too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScore:
     """How well a model does its task on labelled samples.
@@ -124,6 +128,10 @@ class TaskScore:
         if self.is_less_better:
             return 100 * (self.value / original.value - 1) if original.value else 100 * self.value, "percent"
         return 100 * (original.value - self.value), "points"
+
+    def is_plainly_worse_than(self, original: TaskScore) -> bool:
+        """The loss is more than chance gives."""
+        return self.p_value is not None and self.p_value < SIGNIFICANT and self.loss_from(original)[0] > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,11 +97,9 @@ class Bench:
 
     def _figures(self, size: int, verdict: Verdict) -> Figures:
         original = self.judge.original_score
-        return Figures(
+        return Figures.of(
+            verdict,
             total_bytes=size,
             original_bytes=self.original_bytes,
-            fidelity=verdict.fidelity,
-            speedup=verdict.speedup,
-            score=verdict.score,
             original_score=None if original is None else original.summary,
         )

@@ -11,7 +11,7 @@ from compressor.render.as_table import report_as_table
 from compressor.render.comparison_as_table import comparison_as_table
 from compressor.render.fidelity_as_table import outputs_as_table, worst_as_table
 from compressor.report import Fidelity, Report, WorstSample
-from tests.render.conftest import DRIFTED, IDENTICAL, fidelity
+from tests.render.drawn import DRIFTED, IDENTICAL, fidelity
 
 Printed = Callable[[RenderableType], str]
 WORST = (WorstSample(output="logits", row=13, cosine=0.985), WorstSample(output="pooled", row=2, cosine=0.99))

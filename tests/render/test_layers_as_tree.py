@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from compressor.render.folding import FoldedLayer, fold
 from compressor.render.layers_as_tree import layers_as_tree
 from compressor.report import Layer
-from tests.render.conftest import layer
+from tests.render.drawn import layer
 
 Printed: TypeAlias = Callable[[RenderableType], str]
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from compressor.render.as_table import report_as_table
 from compressor.render.search_as_table import is_dominated, search_as_table
 from compressor.report import Attempt, Fidelity, Report
-from tests.render.conftest import DRIFTED, fidelity
+from tests.render.drawn import DRIFTED, fidelity
 
 
 def near(cosine: float) -> Fidelity:

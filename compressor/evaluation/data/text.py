@@ -159,7 +159,8 @@ def encode(
         _name_the_row(texts, settings, place, are_words=are_words)
         raise
     cuts = sum(1 for one in encoded if one.overflowing)
-    note = f"{cuts} of {len(encoded)} texts are longer than {settings.longest} tokens, and the end of them is cut off"
+    are, end = ("is", "its end is") if cuts == 1 else ("are", "their ends are")
+    note = f"{cuts} of {len(encoded)} texts {are} longer than {settings.longest} tokens, and {end} cut off"
     rows = TextRows(
         tokens=inputs,
         settings=settings,

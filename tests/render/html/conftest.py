@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from compressor.report import Attempt, Quantization, Report, TaskScore, WeightNoise, WorstSample
-from tests.render.conftest import DRIFTED, fidelity
+from tests.render.drawn import DRIFTED, fidelity
 from tests.render.html.browser import Browser, find_browser, running
 
 

@@ -11,7 +11,7 @@ from compressor.render.composition import Kind
 from compressor.render.html.squarify import Box
 from compressor.render.html.treemap import tiles, treemap, treemap_to_scale
 from compressor.report import Size
-from tests.render.conftest import albert, layer
+from tests.render.drawn import albert, layer
 
 BOX = Box(0.0, 0.0, 1000.0, 320.0)
 TREE = albert(12, 9_000_000, "FLOAT")
