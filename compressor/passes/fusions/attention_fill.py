@@ -8,7 +8,7 @@ the score, and must keep the order of all numbers that masked scores have.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -55,8 +55,7 @@ def check_fills(terms: Sequence[Bias], dtype: ir.DataType) -> None:
             if stood_in and not _is_zero_or_lowest(term, dtype):
                 raise NotFusable(f"'{term.value.name}' is added to scores that were replaced by {max(stood_in):g}")
             continue
-        if not term.fill <= SURELY_MASKED:
-            raise NotFusable(f"masked scores are replaced by {term.fill:g}, which an added mask cannot express")
+        check_masks([term])
         number = added_for(term.fill, dtype)
         if added.setdefault(number, term.fill) != term.fill:
             raise NotFusable(f"scores are replaced by both {added[number]:g} and {term.fill:g}")
@@ -64,6 +63,17 @@ def check_fills(terms: Sequence[Bias], dtype: ir.DataType) -> None:
             if 2 * lowered > -term.fill:
                 raise NotFusable(f"scores that are masked by up to {lowered:g} already are replaced by {term.fill:g}")
             stood_in.add(term.fill)
+
+
+def check_masks(fills: Iterable[Bias]) -> None:
+    """Make sure that replaced scores get no share of the probabilities where others are left.
+
+    Raises:
+        NotFusable: they may get one.
+    """
+    for term in fills:
+        if term.fill is not None and not term.fill <= SURELY_MASKED:
+            raise NotFusable(f"masked scores are replaced by {term.fill:g}, which an added mask cannot express")
 
 
 def _is_zero_or_lowest(term: Bias, dtype: ir.DataType) -> bool:

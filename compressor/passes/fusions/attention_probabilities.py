@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from compressor.passes.fusions.attention_fill import check_masks
 from compressor.passes.fusions.attention_scores import (
     NotAttention,
     NotFusable,
@@ -47,6 +48,7 @@ class Probabilities:
         ]
         if not masks:
             raise NotFusable("the probabilities go through Where before the product with the values")
+        check_masks(masks)  # a milder fill would take a share of the probabilities, which is lost when it becomes 0
         terms = (replace(term, fill=-math.inf) if term in masks else term for term in scores.biases)
         return replace(scores, biases=tuple(terms))
 

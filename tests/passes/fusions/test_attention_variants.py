@@ -69,6 +69,13 @@ def test_leaves_probabilities_alone_that_are_set_to_something_else(zeroed: str) 
     assert reasons(result) == ["the probabilities go through Where before the product with the values"]
 
 
+def test_leaves_probabilities_alone_of_which_masked_keys_have_a_share_before_they_are_set_to_zero() -> None:
+    zeroed = "p = Where(hidden, zero, p0) c = MatMul(p, vh) "
+    body = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + MASKED_TWICE + zeroed + MERGE
+    result = assert_left_alone(graph(body, weights={"fill": np.asarray(-2.0, np.float32)}), *FEEDS)
+    assert reasons(result) == ["masked scores are replaced by -2, which an added mask cannot express"]
+
+
 PEAK = "m = ReduceMax <axes=[-1], keepdims=0> (b) u = Unsqueeze(m, minus) d = Sub(b, u) sm = Mul(d, two) "
 SHIFTED = PROJECT + SPLIT + KEY_AT_ONCE + PLAIN + ADDED.replace("sm =", "a =") + "b = Div(a, two) "
 
