@@ -146,6 +146,7 @@ def check_structure(model: onnx.ModelProto) -> None:
         raise ModelError("holds no graph, so it is not an ONNX model")
     if not model.opset_import:
         raise ModelError("imports no opset; export it again")
+    _check_opsets(model)
     _check_functions(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -155,6 +156,19 @@ def check_structure(model: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"is not a valid ONNX model: {' '.join(lines)[:400]}") from error
+
+
+def _check_opsets(model: onnx.ModelProto) -> None:
+    """Refuse two versions of one domain: a node would mean one thing to us and another to the runtime."""
+    for imports in (model.opset_import, *(function.opset_import for function in model.functions)):
+        versions: dict[str, int] = {}
+        for opset in imports:
+            domain = opset.domain or "ai.onnx"
+            if versions.setdefault(domain, opset.version) != opset.version:
+                raise ModelError(
+                    f"imports {domain!r} at versions {versions[domain]} and {opset.version}; refused, readers disagree "
+                    "on which counts"
+                )
 
 
 def check_texts(model: onnx.ModelProto) -> None:

@@ -97,6 +97,8 @@ class DataFolder:
             reason = "is not a relative path with forward slashes"
         elif ".." in location.split("/"):
             reason = "leads outside the model's folder"
+        elif location.rsplit("/", 1)[-1] in ("", "."):
+            reason = "names a folder"
         if reason:
             raise ModelError(f"{name}: external data location {_quoted(location)} {reason}; refused")
         return location

@@ -135,6 +135,12 @@ def of_the_future() -> onnx.ModelProto:
     return model
 
 
+def with_two_opsets(domain: str) -> onnx.ModelProto:
+    model = text("g (float[n] x) => (float[n] y) { y = Softmax(x) }")
+    model.opset_import.add(domain=domain, version=9)
+    return model
+
+
 def with_unknown_value_type() -> onnx.ModelProto:
     model = text("g (float[n] x) => (float[n] y) { m = Relu(x)\n y = Abs(m) }")
     model.graph.value_info.add(name="m").type.tensor_type.elem_type = 72
@@ -144,6 +150,8 @@ def with_unknown_value_type() -> onnx.ModelProto:
 GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "no graph": (lambda: onnx.ModelProto(ir_version=8, producer_name="nobody"), "holds no graph"),
     "no opset": (without_opset, "imports no opset"),
+    "two opsets": (lambda: with_two_opsets(""), "imports 'ai.onnx' at versions 17 and 9"),
+    "two opsets by two spellings": (lambda: with_two_opsets("ai.onnx"), "imports 'ai.onnx' at versions 17 and 9"),
     "versions of the future": (of_the_future, "valid"),
     "cycle of two": (lambda: text("g (float[n] x) => (float[n] y) { y = Add(x, z)\n z = Relu(y) }"), "cycle"),
     "node that reads itself": (lambda: text("g (float[n] x) => (float[n] y) { y = Add(x, y) }"), "cycle"),
