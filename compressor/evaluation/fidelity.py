@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from compressor.evaluation.comparison import Comparison, compare_arrays, merge
 from compressor.evaluation.contract import Array, Feeds, Outputs, Refusal, Samples
-from compressor.evaluation.leaves import flatten
+from compressor.evaluation.leaves import KEYS, flatten
 from compressor.evaluation.visibility import find_undefined
 from compressor.evaluation.worst import worst_samples
 from compressor.report import Fidelity, OutputFidelity
@@ -71,15 +73,22 @@ def _compare_batch(
 def _compare_output(name: str, first: object, second: object, feeds: Feeds) -> list[Comparison] | Refusal:
     """Compare one output of one run, part by part."""
     expected, actual = flatten(first), flatten(second)
-    if expected.keys() != actual.keys():
-        return Refusal(reason=f"output '{name}' has {len(actual)} parts, the original has {len(expected)}")
+    if expected.keys() != actual.keys() or not _have_same_keys(expected, actual):
+        return Refusal(reason=f"output '{name}' is made of other parts than the original's")
     compared: list[Comparison] = []
     for part, array in expected.items():
+        if part.endswith(KEYS):  # equal, which is no merit, and numbers that no difference is to be held against
+            continue
         comparison = _compare_part(name + part, array, actual[part], feeds)
         if isinstance(comparison, Refusal):
             return comparison
         compared.append(comparison)
     return compared
+
+
+def _have_same_keys(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> bool:
+    """Maps have values for the same keys."""
+    return all(np.array_equal(array, actual[part]) for part, array in expected.items() if part.endswith(KEYS))
 
 
 def _compare_part(name: str, first: Array, second: Array, feeds: Feeds) -> Comparison | Refusal:

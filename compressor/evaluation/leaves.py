@@ -9,6 +9,9 @@ import numpy as np
 
 from compressor.evaluation.contract import Array
 
+KEYS = "{keys}"
+"""How the places of a map's keys end."""
+
 
 def flatten(value: object) -> dict[str, Array]:
     """Name every array in `value` by its place: ``""`` for a tensor, ``"[0]"``, ``"[0]{keys}"`` and so on below."""
@@ -20,7 +23,7 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Array]]:
         yield place + "(absent)", np.zeros(0)
     elif isinstance(value, Mapping):
         keys = sorted(value)
-        yield place + "{keys}", np.asarray(keys)
+        yield place + KEYS, np.asarray(keys)
         yield place + "{values}", np.asarray([value[key] for key in keys])
     elif isinstance(value, (list, tuple)):
         yield place + f"[{len(value)} parts]", np.zeros(0)
