@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from compressor.passes.quantization.decoded import DecodedWeight
 from compressor.passes.quantization.edit import Activation, Edit
@@ -72,18 +74,18 @@ class IntegerEinsum(Role):
             integers = reshaped(integers, (outer, inner) if form.is_turned else (inner, outer))
         if form.is_turned:
             integers = edit.insert_once(node, "Transpose", [integers], {"perm": (1, 0)})
-        product = multiply(node, 1, weight, integers, activation, self._scale(weight, edit), edit)
+        product = multiply(node, 1, weight, integers, activation, self._scales(weight), edit)
         if len(form.added) > 1:
             assert form.kept is not None
             product = reshaped(product, (*[0] * form.kept, *form.added))
         edit.replace(node, product)
 
-    def _scale(self, weight: IntegerWeight, edit: Edit) -> ir.Value:
+    def _scales(self, weight: IntegerWeight) -> NDArray[Any]:
         scales, form = self.use.view.spread(weight.scales), self.projection
         if scales.size > 1:
             ones = (1,) * len(form.summed)
             scales = np.broadcast_to(scales, (*form.added, *ones) if form.is_turned else (*ones, *form.added))
-        return weight.scale_value(scales.reshape(-1 if scales.size > 1 else ()), edit)
+        return scales.reshape(-1 if scales.size > 1 else ())
 
 
 def match_projection(use: Use) -> Role | None:

@@ -51,7 +51,7 @@ class IntegerGemm(Role):
             integers = edit.insert_once(node, "Transpose", [integers], _TURN)
         view = oriented(self.use.view, transposed=is_turned(node, index))
         scales = drop_outer_ones(view.spread(weight.scales)) * np.float32(factor_of(node, "alpha"))
-        product = multiply(node, index, weight, integers, activation, weight.scale_value(scales, edit), edit)
+        product = multiply(node, index, weight, integers, activation, scales, edit)
         edit.replace(node, add_bias(node, product, weight.weight, edit))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from compressor.passes.quantization.channels import LEVELS
 from compressor.passes.quantization.edit import FLOAT, Activation, Edit
@@ -48,9 +50,8 @@ class IntegerMatMul(Role):
         assert other is not None
         rest = _without_features(other, weight, edit, node) if weight.float_rows else other
         activation = edit.quantize_activation(rest, weight.weight.dtype, node)
-        scales = drop_outer_ones(self.use.view.spread(weight.scales))
-        scale = weight.scale_value(scales, edit)
-        product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scale, edit)
+        scales = _shaped(self.use.view.spread(weight.scales), self.use)
+        product = multiply(node, index, weight, weight.rearranged(seen, edit), activation, scales, edit)
         if weight.float_rows:
             product = _add_rows(product, other, weight, edit, node)
         edit.replace(node, product)
@@ -78,6 +79,16 @@ def _inner_axis(use: Use) -> int:
     return rank - 1 if use.index == 0 else max(rank - 2, 0)
 
 
+def _shaped(scales: NDArray[Any], use: Use) -> NDArray[Any]:
+    """Write scales as `multiply` takes them; a stack of matrices has one for each of their columns."""
+    shape = use.view.shape
+    if use.index == 0 or len(shape) <= 2 or scales.size == 1:
+        return drop_outer_ones(scales)
+    if (rank_of(use.node.inputs[0]) or 1) < 2:
+        return drop_outer_ones(scales, keep=2)
+    return np.broadcast_to(scales, (*shape[:-2], 1, shape[-1]))
+
+
 def product_types(index: int) -> frozenset[WeightType]:
     """Types of weights that a product takes as operand `index`.
 
@@ -93,17 +104,28 @@ def multiply(
     weight: IntegerWeight,
     integers: ir.Value,
     activation: Activation,
-    scale: ir.Value,
+    scales: NDArray[Any],
     edit: Edit,
 ) -> ir.Value:
     """Multiply as `node` did, with the weight as operand `index`; the result has the weight's float type.
 
-    The operators are those, in the order, that ONNX Runtime joins into one when it loads the model.
+    The operators are those, in the order, that ONNX Runtime joins into one when it loads the model, with a bias that is
+    added to them. That one applies scales before the bias only if there is one, or one for each column of a matrix on
+    the right, or as many axes as the weights on the right have (its `IsBQuantParamSupported`): other forms, which scale
+    the bias as well in 1.31, are applied in two steps, which it does not join.
+
+    Args:
+        scales: a number; one for each column of a matrix; of a stack of matrices, with all its axes, those summed of
+            size 1. Others have two axes, or stand on the left.
     """
     operands = [(activation.integers, activation.zero_point), (integers, weight.zero_point_value(edit))]
     (a, a_zero), (b, b_zero) = operands if index == 1 else operands[::-1]
     sums = edit.insert(node, "MatMulInteger", [a, b, a_zero, b_zero])[0]
     floats = edit.insert(node, "Cast", [sums], {"to": FLOAT.value})[0]
+    scale = weight.scale_value(scales, edit)
+    if scales.ndim and (index == 0 or scales.ndim == 2):
+        columns = edit.insert(node, "Mul", [floats, activation.scale])[0]
+        return weight.in_own_type(edit.insert(node, "Mul", [columns, scale])[0], node, edit)
     both = edit.insert(node, "Mul", [activation.scale, scale])[0]
     return weight.in_own_type(edit.insert(node, "Mul", [floats, both])[0], node, edit)
 

@@ -88,6 +88,32 @@ def test_takes_the_weight_on_the_left(x: tuple[int, ...], weight_type: WeightTyp
     assert_near(model, result, channel_axis=-2, x=normal(*x, seed=1))
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "weight"),
+    [
+        ((4, 8, 64), (64, 32), "right"),
+        ((4, 8, 64), (1, 64, 32), "right"),
+        ((4, 8, 64), (1, 4, 64, 32), "right"),
+        ((64,), (4, 64, 32), "right"),
+        ((32, 64), (4, 64, 32), "left"),
+        ((4, 32, 64), (4, 64, 32), "left"),
+    ],
+)
+def test_the_bias_after_a_product_is_not_scaled_with_it(
+    left: tuple[int, ...], right: tuple[int, ...], weight: str
+) -> None:
+    """ONNX Runtime joins it into the integer product, and scales it there by scales of a form it does not know."""
+    y = np.matmul(np.zeros(left), np.zeros(right)).shape
+    x, w, product = (left, right, "MatMul(x, w)") if weight == "right" else (right, left, "MatMul(w, x)")
+    model = draw(
+        f"g (float[{dims(x)}] x) => (float[{dims(y)}] y) {{ h = {product} y = Add(h, b) }}",
+        w=uneven(*w), b=100 * normal(32, seed=1),
+    )  # fmt: skip
+    result = quantize(model)
+    assert result.counts["matmul_in_int8"] == 1
+    assert_near(model, result, channel_axis=None, x=normal(*x, seed=2))
+
+
 def test_a_weight_on_the_left_of_a_vector_has_one_scale() -> None:
     model = draw("g (float[64] x) => (float[32] y) { y = MatMul(w, x) }", w=normal(32, 64))
     result = quantize(model)
