@@ -13,7 +13,6 @@ from compressor.budget import Budget
 from compressor.chain import Progress
 from compressor.errors import OptionError
 from compressor.evaluation.settings import Evaluation
-from compressor.folder.copying import drafted, write_file
 from compressor.folder.naming import Naming
 from compressor.folder.ort_config import ort_config
 from compressor.folder.placement import place
@@ -139,17 +138,14 @@ def compress_together(
         is_good = keep or not any(report.broken_limits for report in reports)
         too_large = partial(limits.too_large, original_bytes=original_bytes)
         treatment.tell("writing the results")
-        with drafted(placement.copies, placement.out) as publish:
+        with placement.drafted(partial(ort_config, reports, results, treatment.recipe)) as companions:
             written = save_together(
                 results,
                 overwrite=force,
                 storage=storage,
                 approve=lambda total_bytes: is_good and (keep or not too_large(total_bytes)),
+                companions=companions,
             )
-            copied = publish() if written.files else ()
-        if written.files and placement.config is not None:
-            write_file(placement.config, ort_config(reports, results, treatment.recipe, written))
-            copied = (*copied, placement.config)
     return SetReport(
         reports=tuple(reports if written.files else (replace(report, output=None) for report in reports)),
         files=written.files,
@@ -157,6 +153,6 @@ def compress_together(
         total_bytes=written.total_bytes,
         shared_bytes=written.shared_bytes,
         broken_limits=too_large(written.total_bytes),
-        sidecars=copied,
+        sidecars=placement.companions if written.files else (),
         sidecars_refused=placement.refused,
     )

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from compressor import __version__
 from compressor.report import Host
 
 _CPU_FACTS = Path("/proc/cpuinfo")
-_PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "onnxscript", "onnx-compressor")
+_PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "onnxscript")
 # First match wins: (processor flags of which one is enough, what to call it). Names as Linux and macOS print them.
 _INT8_PATHS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"amx_int8"}), "amx-int8"),
@@ -33,7 +34,9 @@ def describe_host(threads: int) -> Host:
         cpu=facts.get("name") or platform.processor() or platform.machine() or "unknown",
         int8_path=name_int8_path(facts.get("flags", "").split()),
         threads=threads,
-        versions={name: version for name in _PACKAGES if (version := _version(name))},
+        # Our own is known where nothing is installed, too: from a checkout.
+        versions={name: version for name in _PACKAGES if (version := _version(name))}
+        | {"onnx-compressor": __version__},
     )
 
 

@@ -1,20 +1,18 @@
-"""Copy the files that go with models, so that they get their names when all of them are whole."""
+"""Prepare the files that go with models, so that all get their names when all are whole."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from compressor.errors import ModelError, OutputError
 from compressor.folder.sidecars import Sidecar
-from compressor.model.drafts import finish_file, mode_for, publishing, remove_abandoned, temporary_file
+from compressor.model.drafts import finish_file, mode_for, remove_abandoned, temporary_file
 from compressor.model.together import made
 
 _BLOCK = 1 << 20
-
-Publish = Callable[[], tuple[Path, ...]]
 
 
 def files_to_copy(sidecars: Iterable[Sidecar], folder: Path, *, overwrite: bool) -> tuple[Sidecar, ...]:
@@ -52,53 +50,49 @@ def _content(sidecar: Sidecar) -> bytes:
 
 
 @contextmanager
-def drafted(sidecars: Sequence[Sidecar], folder: Path) -> Iterator[Publish]:
-    """Copy `sidecars` under private names in `folder`; what is yielded gives them their own, and returns these.
+def drafted(sidecars: Sequence[Sidecar], folder: Path) -> Iterator[dict[Path, Path]]:
+    """Copy `sidecars` under private names in `folder`, and give these by the names that they are for.
 
-    Where it is not called, nothing is left behind but folders that were there before.
+    What has not got its own name at the end is removed, and so are folders that were made for it.
 
     Raises:
         OutputError: a copy cannot be written, or a file became shorter since it was opened.
     """
     with ExitStack() as stack:
-        drafts = []
-        for sidecar in sidecars:
-            with _as_output_error(folder / sidecar.name):
-                drafts.append((folder / sidecar.name, stack.enter_context(_draft(sidecar, folder / sidecar.name))))
-
-        def publish() -> tuple[Path, ...]:
-            with _as_output_error(folder), publishing(folder):
-                for path, draft in drafts:
-                    draft.replace(path)
-            return tuple(path for path, _ in drafts)
-
-        yield publish
+        if sidecars:
+            with _as_output_error(folder):
+                stack.enter_context(made(folder))
+        paths = {folder / sidecar.name: sidecar for sidecar in sidecars}
+        yield {path: stack.enter_context(_draft(path, _blocks(sidecar))) for path, sidecar in paths.items()}
 
 
 @contextmanager
-def _draft(sidecar: Sidecar, path: Path) -> Iterator[Path]:
-    with made(path.parent):
-        remove_abandoned(path)
-        with temporary_file(path) as (draft, file):
-            for start in range(0, sidecar.file.size, _BLOCK):
-                file.write(sidecar.file.read(start, min(_BLOCK, sidecar.file.size - start)))
-            finish_file(file, mode_for(path))
-            yield draft
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole, or not at all.
+def drafted_file(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file under a private name beside `path`, for it; removed at the end unless it has got its own.
 
     Raises:
         OutputError: it cannot be written.
     """
-    with _as_output_error(path):
-        remove_abandoned(path)
-        with temporary_file(path) as (draft, file):
-            file.write(content)
+    with _draft(path, [content]) as draft:
+        yield draft
+
+
+@contextmanager
+def _draft(path: Path, blocks: Iterable[bytes]) -> Iterator[Path]:
+    with ExitStack() as stack:
+        with _as_output_error(path):
+            stack.enter_context(made(path.parent))
+            remove_abandoned(path)
+            draft, file = stack.enter_context(temporary_file(path))
+            for block in blocks:
+                file.write(block)
             finish_file(file, mode_for(path))
-            with publishing(path.parent):
-                draft.replace(path)
+        yield draft
+
+
+def _blocks(sidecar: Sidecar) -> Iterator[bytes]:
+    for start in range(0, sidecar.file.size, _BLOCK):
+        yield sidecar.file.read(start, min(_BLOCK, sidecar.file.size - start))
 
 
 @contextmanager

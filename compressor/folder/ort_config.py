@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from compressor import __version__
 from compressor.model.together import WrittenSet
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantize import QuantizeDynamic
@@ -44,7 +45,7 @@ def ort_config(
     ran = {report.recipe for report in reports}  # a search makes a recipe of its own for each
     facts: Json = {
         "compressor_recipe": min(ran) if len(ran) == 1 else None,
-        "compressor_version": reports[0].host.versions.get("onnx-compressor"),
+        "compressor_version": __version__,
         "one_external_file": True,
         "opset": opsets.pop() if len(opsets) == 1 else None,
         "optimization": {},

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from compressor.errors import OptionError, OutputError
 from compressor.folder import ort_config
-from compressor.folder.copying import files_to_copy
+from compressor.folder.copying import drafted, drafted_file, files_to_copy
 from compressor.folder.naming import Naming, result_name
 from compressor.folder.sidecars import Sidecar, Sidecars, find_sidecars
-from compressor.model.together import made
+from compressor.model.together import WrittenSet, made
 from compressor.report import Skip
 
 _CONFIG = PurePath("config.json")
@@ -37,6 +37,29 @@ class Placement:
     copies: tuple[Sidecar, ...] = ()
     refused: tuple[Skip, ...] = ()
     config: Path | None = None
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """What is written beside the models."""
+        copies = (self.out / sidecar.name for sidecar in self.copies)
+        return (*copies, *([] if self.config is None else [self.config]))
+
+    @contextmanager
+    def drafted(self, describe: Callable[[WrittenSet], bytes]) -> Iterator[Callable[[WrittenSet], Mapping[Path, Path]]]:
+        """Copy what goes along under private names; what is yielded adds the file for optimum, once it is known what.
+
+        Args:
+            describe: makes the content of that file from what is being written.
+        """
+        with ExitStack() as stack:
+            copies = stack.enter_context(drafted(self.copies, self.out))
+
+            def with_config(written: WrittenSet) -> Mapping[Path, Path]:
+                if self.config is None:
+                    return copies
+                return {**copies, self.config: stack.enter_context(drafted_file(self.config, describe(written)))}
+
+            yield with_config
 
     @contextmanager
     def room(self) -> Iterator[None]:

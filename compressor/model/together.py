@@ -88,13 +88,15 @@ def save_together(
     overwrite: bool = False,
     storage: Storage = Storage.SHARED,
     approve: Callable[[int], bool] = lambda total_bytes: True,
+    companions: Callable[[WrittenSet], Mapping[Path, Path]] = lambda written: {},
 ) -> WrittenSet:
     """Write each model to its path, all in one folder; each loads on its own.
 
     Weights are shared by their bytes, in one data file, unless `storage` says otherwise. The data file's name holds a
     digest of its content and it is renamed first, so at every moment each ``.onnx`` file is whole: the old one with its
     old data, or the new one with the new. The folder is made where it is missing. `approve` is asked with the bytes of
-    all files before any gets its name; where it declines, none does.
+    all files before any gets its name; where it declines, none does. Then `companions` gives other files that get their
+    names with the models, just before them: each path, and the draft that is to be there.
 
     Raises:
         OutputError: as :func:`check_together`, or a model that is to keep its weights inside is too large for that, or
@@ -107,7 +109,7 @@ def save_together(
             with publishing(folder):  # so that what another run keeps for going back is not taken for abandoned
                 for path in (*models, folder / _DRAFT):
                     remove_abandoned(path)
-            return _write(models, folder, storage, approve)
+            return _write(models, folder, storage, approve, companions)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; it was left as it was") from error
 
@@ -134,7 +136,11 @@ def made(folder: Path) -> Iterator[None]:
 
 
 def _write(
-    models: Mapping[Path, ir.Model], folder: Path, storage: Storage, approve: Callable[[int], bool]
+    models: Mapping[Path, ir.Model],
+    folder: Path,
+    storage: Storage,
+    approve: Callable[[int], bool],
+    companions: Callable[[WrittenSet], Mapping[Path, Path]],
 ) -> WrittenSet:
     modes = {path: mode_for(path) for path in models}
     with ExitStack() as drafts:
@@ -153,13 +159,15 @@ def _write(
         total_bytes, shared_bytes = sum(draft.stat().st_size for draft in drafted), _shared_bytes(layouts.values())
         if not approve(total_bytes):
             return WrittenSet(files=(), total_bytes=total_bytes, shared_bytes=shared_bytes)
+        files = (*models, data) if pool.end else tuple(models)
+        found = WrittenSet(files=files, total_bytes=total_bytes, shared_bytes=shared_bytes)
+        others = companions(found)
         with publishing(folder) as flush:
             stale = _stale_data(models, folder)
-            _publish(models, written, (data_draft, data) if pool.end else None, flush)
+            _publish(models, written, (data_draft, data) if pool.end else None, others, flush)
             for path in stale - {data}:
                 _remove(path)
-    files = (*models, data) if pool.end else tuple(models)
-    return WrittenSet(files=files, total_bytes=total_bytes, shared_bytes=shared_bytes)
+    return found
 
 
 def _lay_out_all(models: Mapping[Path, ir.Model], storage: Storage, pool: Pool) -> dict[Path, Layout]:
@@ -185,17 +193,23 @@ def _publish(
     models: Mapping[Path, ir.Model],
     drafts: Mapping[Path, Path],
     data: tuple[Path, Path] | None,
+    others: Mapping[Path, Path],
     flush: Callable[[], None],
 ) -> None:
-    """Give all files their names, the data file first, or none of them."""
+    """Give all files their names, the data file first and the models last, or none of them."""
     with ExitStack() as rubbish, ExitStack() as undo:
         if data is not None:
             _rename_data(*data, undo=undo)
             flush()
         for path, draft in drafts.items():
             verify_written(draft, models[path])
+        for path, draft in others.items():
+            _rename(draft, path, temporary_name(path), undo=undo, rubbish=rubbish)
         for path, draft in drafts.items():
-            _rename(draft, path, undo=undo, rubbish=rubbish)
+            _rename(draft, path, temporary_name(path.with_name(_DRAFT)), undo=undo, rubbish=rubbish)
+        for folder in {path.parent for path in others} - {path.parent for path in drafts}:
+            with publishing(folder):  # which flushes the names
+                pass
         undo.pop_all()
 
 
@@ -209,10 +223,12 @@ def _rename_data(draft: Path, path: Path, *, undo: ExitStack) -> None:
     draft.replace(path)
 
 
-def _rename(draft: Path, path: Path, *, undo: ExitStack, rubbish: ExitStack) -> None:
-    """Give `draft` the name `path`; what is there stays under another name until `rubbish` ends, for `undo`."""
+def _rename(draft: Path, path: Path, kept: Path, *, undo: ExitStack, rubbish: ExitStack) -> None:
+    """Give `draft` the name `path`; what is there stays as `kept` until `rubbish` ends, for `undo`.
+
+    Should this run be killed, the next one looks for such a name.
+    """
     if os.path.lexists(path):
-        kept = temporary_name(path.with_name(_DRAFT))  # which the next run looks for, should this one be killed
         rubbish.callback(_remove, kept)
         _duplicate(path, kept)
         undo.callback(kept.replace, path)

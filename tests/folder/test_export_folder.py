@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
 
 import pytest
 
+from compressor import __version__
 from compressor.cli import ExitCode
 from compressor.folder import copying
 from compressor.folder.ort_config import NAME
 from compressor.model import together
+from compressor.model.drafts import finish_file
 from tests.conftest import FIXTURES
 from tests.model.test_save import posix_only
 from tests.test_cli import run
@@ -65,6 +71,7 @@ def test_the_file_for_optimum_holds_facts_of_these_models(export: Path) -> None:
     assert facts["quantization"]["weights_dtype"] == "QInt8"
     assert facts["quantization"]["is_static"] is False
     assert facts["compressor_recipe"].startswith("[[pass]]")
+    assert facts["compressor_version"] == __version__, "which is known without an installation, too"
 
 
 @pytest.mark.parametrize("options", [("--passes", "deduplicate"), ("--scheme", "weight-only")], ids=" ".join)
@@ -138,22 +145,82 @@ def test_where_nothing_is_written_nothing_is_copied(export: Path, options: tuple
     assert not (export.parent / "out").exists()
 
 
-@pytest.mark.parametrize("stage", ["copy", "models"])
-def test_a_full_disk_leaves_nothing(export: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("module", [copying, together], ids=["of copies", "of models"])
+@pytest.mark.parametrize("number", range(5))
+def test_a_full_disk_leaves_nothing(
+    export: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, number: int
+) -> None:
+    finished = itertools.count()
 
-    if stage == "copy":
-        monkeypatch.setattr(copying, "finish_file", full)
-    else:
-        monkeypatch.setattr(together, "finish_file", full)
-    (export / "onnx").mkdir()
-    for name in ("encoder.onnx", "decoder.onnx"):
-        (export / name).rename(export / "onnx" / name)
+    def finish(file: BinaryIO, mode: int) -> None:
+        if next(finished) == min(number, 2 if module is together else 4):
+            raise OSError(28, "No space left on device")
+        finish_file(file, mode)
+
+    monkeypatch.setattr(module, "finish_file", finish)
+    grouped(export)
     result = run("compress", export, "-o", export.parent / "out", "--no-verify")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "No space left on device" in result.stderr
     assert [path.name for path in export.parent.iterdir()] == ["export"]
+
+
+def grouped(export: Path) -> Path:
+    """The same export with its models in a folder of their own, and the settings of a pipeline's step in another."""
+    (export / "onnx").mkdir()
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (export / name).rename(export / "onnx" / name)
+    return with_step(export)
+
+
+def with_step(export: Path) -> Path:
+    (export / "1_Pooling").mkdir()
+    (export / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    return export
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, number: int) -> list[Path]:
+    """Let the rename with this number fail, counted from 0; what is returned lists those that were tried."""
+    tried: list[Path] = []
+    rename = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        tried.append(target)
+        if len(tried) == number + 1:
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    return tried
+
+
+@pytest.mark.parametrize("arrange", [with_step, grouped])
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "replaced"])
+def test_all_files_get_their_names_or_none_does(
+    export: Path, monkeypatch: pytest.MonkeyPatch, arrange: Callable[[Path], Path], is_there: bool
+) -> None:
+    arrange(export)
+    out = export.parent / "out"
+    if is_there:
+        compressed(export, "--passes", "deduplicate")
+        (out / "config.json").write_text("mine")
+        (out / NAME).write_text("mine")
+    before = contents(export.parent)
+    options: tuple[str | Path, ...] = ("-o", out, "--no-verify", "--quiet", *(["--force"] if is_there else []))
+    for number in range(20):
+        with monkeypatch.context() as patched:
+            tried = failing(patched, number)
+            result = run("compress", export, *options)
+        if len(tried) <= number:
+            break
+        assert result.exit_code == ExitCode.BAD_INPUT
+        assert "Input/output error" in result.stderr
+        assert contents(export.parent) == before, tried
+        assert out.exists() == is_there
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert [path.suffix for path in tried[-2:]] == [".onnx", ".onnx"], "where the models are, all is"
+    assert (out / "config.json").read_text() == KEPT["config.json"]
+    assert {"config.json", NAME, "encoder.onnx"} <= {path.name for path in tried}
 
 
 @posix_only
