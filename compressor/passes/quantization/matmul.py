@@ -66,6 +66,8 @@ def match_matmul(use: Use) -> Role | None:
     if view.shape[_inner_axis(use)] > LONGEST_INNER_AXIS:
         return None
     other_rank = rank_of(use.node.inputs[1 - use.index])
+    if rank == 1 and (other_rank or 1) == 1:
+        return None  # ONNX Runtime's MatMulInteger makes one entry of two vectors, MatMul a number
     # A vector on the other side takes an axis out of the result, and the scales' axes no longer line up with it.
     if rank == 1 or ((use.index == 0 or rank > 2) and (other_rank or 1) < 2):
         axes = view.stored_axes(own) if rank > 1 and use.index == 1 else frozenset[int]()

@@ -128,6 +128,15 @@ def test_takes_a_vector_as_weight() -> None:
     assert_near(model, result, channel_axis=None, x=normal(8, 512, seed=1))
 
 
+@pytest.mark.parametrize("product", ["MatMul(x, w)", "MatMul(w, x)"])
+def test_a_vector_is_not_multiplied_by_a_vector_in_integers(product: str) -> None:
+    """ONNX Runtime's MatMulInteger gives a vector of one entry, where a number is due."""
+    model = draw(f"g (float[4096] x) => (float y) {{ y = {product} }}", w=normal(4096))
+    result = quantize(model)
+    assert result.counts == {"weights_quantized": 1, "decoded_to_float": 1}
+    assert_near(model, result, channel_axis=None, x=normal(4096, seed=1))
+
+
 def test_float16_is_multiplied_in_integers_and_comes_out_as_float16() -> None:
     model = draw("g (float16[N, 64] x) => (float16[N, 32] y) { y = MatMul(x, w) }", w=uneven(64, 32).astype(np.float16))
     result = quantize(model)
