@@ -26,7 +26,7 @@ from typing import Any
 
 import onnx
 from architecture_page import as_page
-from fusion_contenders import attention_operators, difference, outputs
+from fusion_contenders import SHAPES, attention_operators, difference, outputs
 from fusion_matrix import attention_layers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,7 +92,8 @@ def _seen(path: Path, out: Path) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - exporters write such files, and that is a finding
         return {**entry, "original_fails": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     try:
-        return {**entry, "difference": difference(expected, outputs(out))}
+        entry["inputs_compared"] = [len(expected), len(SHAPES)]
+        return {**entry, "difference": difference(expected, outputs(out, expected))}
     except Exception as error:  # noqa: BLE001 - the same
         return {**entry, "result_fails": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
 

@@ -104,6 +104,9 @@ def _remarks(row: Mapping[str, Any]) -> list[str]:
     if row["bytes"][0] < SMALL_GAIN * row["bytes"][1] and row.get("heaviest"):
         remarks.append(f"the largest weight left in float: {row['heaviest']}")
     remarks += [f"ONNX Runtime does not run the original: {row['original_fails']}"] if "original_fails" in row else []
+    compared, inputs = row.get("inputs_compared", (1, 1))
+    if compared < inputs:
+        remarks.append(f"compared over {compared} of {inputs} inputs: the original runs with no other length")
     remarks += [f"the result does not run: {row['result_fails']}"] if "result_fails" in row else []
     remarks += [f"attention left: {reason}" for reason in row["left"]]
     remarks += [str(warning) for warning in row["warnings"]]

@@ -72,10 +72,14 @@ def record_of(usage: Usage, folder: Path) -> dict[str, Any]:
     return {**asdict(usage), "last_words": words[:200]}
 
 
+def digest_of(original: Path) -> str:
+    """Of a model and its data."""
+    return _digest(original, data_of(original))
+
+
 def findings_of(original: Path, result: Path, threads: int, bounds: Bounds, known: Mapping[str, Any]) -> dict[str, Any]:
     """What the judge finds; taken from `known`, earlier findings by digest, where these very bytes were judged."""
-    files = [original, data_of(original)] if result == original else sorted(result.parent.iterdir())
-    digest = _digest(*(file for file in files if file.is_file()))
+    digest = digest_of(original) if result == original else _digest(*sorted(result.parent.iterdir()))
     judge = _digest(*(HERE / name for name in JUDGE))
     earlier: dict[str, Any] | None = known.get(digest)
     if earlier is not None and earlier["judge"] == judge:
@@ -112,7 +116,7 @@ def environment() -> dict[str, str]:
 
 def _digest(*files: Path) -> str:
     digest = hashlib.sha256()
-    for path in files:
+    for path in filter(Path.is_file, files):
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -66,7 +66,7 @@ CONTENDERS = (
     Contender(
         name="pairwise deduplicate",
         package="onnxruntime",
-        does="every two initializers compared, `OnnxModel` to rewire and save: the way of scripts on model cards",
+        does="every two initializers compared, `OnnxModel` of onnxruntime to rewire and save, as scripts on forums do",
     ),
     Contender(
         name="optimum deduplicate",

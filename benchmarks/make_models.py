@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Export transformers of full size with random weights, to measure size, speed and memory on.
 
-    python benchmarks/make_models.py FOLDER [--only NAME ...]
+    python benchmarks/make_models.py FOLDER [--only NAME ...] [--sentences CHECKPOINT]
 
 Needs torch and transformers in the versions fixtures/README.md names. Sizes and layouts are real; accuracy means
-nothing.
+nothing. The exception is trained: `--sentences` exports all-MiniLM-L6-v2 from a checkpoint, a folder or a name of the
+hub (sentence-transformers/all-MiniLM-L6-v2).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import torch
 import transformers as tf
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "fixtures"))
@@ -73,10 +75,32 @@ def export(name: str, path: Path) -> None:
         export_torchscript(module, tensors, inputs, {"logits": shape.logits}, OPSETS.get(kind, 17), path)
 
 
+class LastHiddenState(torch.nn.Module):
+    """An encoder that gives its last hidden state alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.model(**dict(zip((*TEXT, "token_type_ids"), tensors, strict=True))).last_hidden_state
+
+
+def export_sentences(checkpoint: str, path: Path) -> None:
+    """Export an encoder of sentences with its trained weights."""
+    module = LastHiddenState(tf.AutoModel.from_pretrained(checkpoint, attn_implementation="eager")).eval()
+    names = (*TEXT, "token_type_ids")
+    tokens = torch.randint(5, 1000, (2, 16))
+    tensors = (tokens, torch.ones_like(tokens), torch.zeros_like(tokens))
+    open_axes = {0: "batch", 1: "sequence"}
+    export_torchscript(module, tensors, dict.fromkeys(names, open_axes), {"last_hidden_state": open_axes}, 17, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", default=MODELS, metavar="NAME")
+    parser.add_argument("--only", nargs="*", default=MODELS, metavar="NAME")
+    parser.add_argument("--sentences", metavar="CHECKPOINT", help="export all-MiniLM-L6-v2, too, from this checkpoint")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")
@@ -84,6 +108,8 @@ def main() -> None:
         path = options.folder / f"{name}.onnx"
         export(name, path)
         print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
+    if options.sentences:
+        export_sentences(options.sentences, options.folder / "all-MiniLM-L6-v2.onnx")
 
 
 if __name__ == "__main__":

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from matrices import as_short_tables
+from pages import write_between
 from plots import write_plot
 from tables import as_page
 
 FIGURES = "results.json"
-START, END = "<!-- made by benchmarks/run.py: do not edit -->", "<!-- end -->"
+MARK = "benchmarks/run.py"
 
 
 def begin(name: str, made_with: Mapping[str, Any], folder: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """What there is to go on with of a model, and by digest what the judge found of earlier results.
 
-    Rows are kept only if they were made with the same settings by the same versions on the same machine: a table never
-    mixes two. What the judge found holds for the same bytes whoever makes them again.
+    Rows are kept only if they were made of the same model with the same settings by the same versions on the same
+    machine: a table never mixes two. What the judge found of a result holds for the same bytes, whoever makes them
+    again.
     """
     earlier = next((model for model in _models(folder) if model["model"] == name), {})
+    if earlier.get("digest") != made_with["digest"]:
+        earlier = {}
     looked_at = [earlier["original"]] if "original" in earlier else []
     looked_at += [row["findings"] for row in earlier.get("contenders", {}).values() if "findings" in row]
     known = {findings["digest"]: findings for findings in looked_at if "digest" in findings}
@@ -44,12 +48,7 @@ def write(result: Mapping[str, Any], folder: Path) -> None:
 
 def write_into_page(folder: Path, page: Path) -> None:
     """Put the short tables of all models between the marks of a page."""
-    text = page.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{page}: has no lines '{START}' and '{END}' to write between")
-    page.write_text(f"{before}{start}\n\n{as_short_tables(_models(folder))}\n{end}{after}", encoding="utf-8")
+    write_between(page, MARK, as_short_tables(_models(folder)))
 
 
 def _models(folder: Path | None) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import records
-from attempt import Bounds, ask_judge, attempt, findings_of, name_of, record_of
+from attempt import Bounds, ask_judge, attempt, digest_of, findings_of, name_of, record_of
 from contenders import CONTENDERS, Contender
 from host import commit, describe_host
 from tables import as_markdown
@@ -73,7 +73,8 @@ def compare(
         "timeout_seconds": bounds.timeout_seconds,
         "memory_bytes": bounds.memory_bytes,
     }
-    result, known = records.begin(name_of(model), {"settings": settings, "host": dict(host)}, options.results)
+    made_with = {"digest": digest_of(model), "settings": settings, "host": dict(host)}
+    result, known = records.begin(name_of(model), made_with, options.results)
     rows = result["contenders"]
     skipped = {c.name: reason for c in contenders if (reason := c.missing(Path(name_of(model)), host["peers"]))}
     result["skipped"] = {name: reason for name, reason in {**result["skipped"], **skipped}.items() if name not in rows}

@@ -66,6 +66,7 @@ def model(name: str = "model.onnx", **more: Any) -> dict[str, Any]:
     """An original of 10 MB with 6 MB of copies, a copy of it, two good results, a wrong one and a crash."""
     return {
         "model": name,
+        "digest": "of the model",
         "settings": SETTINGS,
         "host": HOST,
         "original": findings(10, copies=6),

@@ -87,7 +87,7 @@ def test_a_contender_without_room_is_a_row_with_its_error_and_not_the_end(tmp_pa
 
 
 def test_earlier_rows_go_unless_everything_they_were_made_with_is_the_same(tmp_path: Path) -> None:
-    made_with = {"settings": results.SETTINGS, "host": results.HOST}
+    made_with = {"digest": "of the model", "settings": results.SETTINGS, "host": results.HOST}
     records.write(results.model("m.onnx"), tmp_path)
     same, _ = records.begin("m.onnx", made_with, tmp_path)
     assert "copy" in same["contenders"]
@@ -95,6 +95,8 @@ def test_earlier_rows_go_unless_everything_they_were_made_with_is_the_same(tmp_p
     anew, known = records.begin("m.onnx", later, tmp_path)
     assert anew["contenders"] == {}
     assert known["1 0 0.02"]["drift_any_padding"]["max_rel"] == 0.02, "the same bytes need no second judgement"
+    anew, known = records.begin("m.onnx", {**made_with, "digest": "of another model"}, tmp_path)
+    assert anew["contenders"] == known == {}, "what was found holds beside the original it was found beside"
 
 
 def test_a_model_takes_its_own_place_among_the_results(tmp_path: Path) -> None:
@@ -102,17 +104,3 @@ def test_a_model_takes_its_own_place_among_the_results(tmp_path: Path) -> None:
         records.write(results.model(name), tmp_path)
     models = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert [model["model"] for model in models] == ["a.onnx", "b.onnx"]
-
-
-def test_tables_go_between_the_marks_of_a_page_and_nothing_else_changes(tmp_path: Path) -> None:
-    records.write(results.model(), tmp_path)
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{records.START}\nold\n{records.END}\nafter\n", encoding="utf-8")
-    records.write_into_page(tmp_path, page)
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{records.START}\n")
-    assert text.endswith(f"{records.END}\nafter\n")
-    assert "| compressor default |" in text
-    assert "old" not in text
-    with pytest.raises(SystemExit, match="has no lines"):
-        records.write_into_page(tmp_path, tmp_path / "results.md")
