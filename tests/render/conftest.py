@@ -16,6 +16,8 @@ from compressor.inspection import DuplicateGroup, Inspection, Port, Weight
 from compressor.render.terminal import print_report
 from compressor.report import (
     AxisFinding,
+    EachReport,
+    Ending,
     Outcome,
     Report,
     SetReport,
@@ -133,6 +135,19 @@ def set_report(report: Report) -> SetReport:
         original_bytes=717_097_238,
         total_bytes=18_510_000,
         shared_bytes=6_110_000,
+    )
+
+
+@pytest.fixture
+def each_report(report: Report, unverified_report: Report) -> EachReport:
+    """One that went well, one that was not run, one that was refused."""
+    return EachReport(
+        endings=(
+            Ending(source=Path("zoo/albert[v2].onnx"), report=report),
+            Ending(source=Path("zoo/unverified.onnx"), report=unverified_report),
+            Ending(source=Path("zoo/page.onnx"), report=None, refusal="is a web page"),
+        ),
+        jobs=1,
     )
 
 

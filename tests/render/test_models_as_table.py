@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
@@ -14,56 +13,43 @@ from compressor.render.each_as_table import closing_of_each, each_as_table
 from compressor.render.models_as_table import ModelsTable
 from compressor.render.set_as_table import set_as_table
 from compressor.render.size_bars import Remainder
-from compressor.report import EachReport, Ending, Report, SetReport
+from compressor.report import EachReport, Report, SetReport
 from tests.render.drawn import weighing
 
 Printed = Callable[[RenderableType], str]
 
 
-@pytest.fixture
-def each(report: Report, unverified_report: Report) -> EachReport:
-    """One that went well, one that was not run, one that was refused."""
-    return EachReport(
-        endings=(
-            Ending(source=Path("zoo/albert[v2].onnx"), report=report),
-            Ending(source=Path("zoo/unverified.onnx"), report=unverified_report),
-            Ending(source=Path("zoo/page.onnx"), report=None, refusal="is a web page"),
-        ),
-        jobs=1,
-    )
-
-
 def test_models_for_themselves_read_well_at_80_columns(
-    each: EachReport, printed: Printed, golden: Callable[[str, str], None]
+    each_report: EachReport, printed: Printed, golden: Callable[[str, str], None]
 ) -> None:
-    golden("each.txt", printed(each_as_table(each)))
+    golden("each.txt", printed(each_as_table(each_report)))
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
 def test_no_line_is_wider_than_the_terminal(
-    each: EachReport, set_report: SetReport, printed: Printed, columns: str, monkeypatch: pytest.MonkeyPatch
+    each_report: EachReport, set_report: SetReport, printed: Printed, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    for lines in (printed(each_as_table(each)).splitlines(), printed(set_as_table(set_report)).splitlines()):
+    for lines in (printed(each_as_table(each_report)).splitlines(), printed(set_as_table(set_report)).splitlines()):
         assert max(map(len, lines)) <= int(columns)
         assert any("·" in line for line in lines) is (columns != "40")
-    assert "29.1x" in printed(each_as_table(each))
+    assert "29.1x" in printed(each_as_table(each_report))
 
 
 def test_speed_has_no_column_where_nothing_was_timed(unverified_report: Report, printed: Printed) -> None:
     assert "speed" not in printed(ModelsTable((("a.onnx", unverified_report),), "after"))
 
 
-def test_what_was_refused_alone_is_told_too(each: EachReport, printed: Printed) -> None:
-    refused = replace(each, endings=each.endings[2:])
+def test_what_was_refused_alone_is_told_too(each_report: EachReport, printed: Printed) -> None:
+    refused = replace(each_report, endings=each_report.endings[2:])
     text = printed(each_as_table(refused))
     assert "page.onnx: refused: is a web page" in text
     assert "None of 1 model was compressed." in text
     assert "x smaller" not in text
 
 
-def test_the_closing_names_the_worst_of_all_models_and_what_could_not_be_measured(each: EachReport) -> None:
-    said = closing_of_each(each)
+def test_the_closing_names_the_worst_of_all_models_and_what_could_not_be_measured(each_report: EachReport) -> None:
+    said = closing_of_each(each_report)
     assert said.startswith("2 of 3 models compressed: ")
     assert "worst case: max rel 3.1e-02, cosine 0.98503" in said
     assert "1 model could not be measured" in said

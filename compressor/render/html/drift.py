@@ -71,31 +71,28 @@ def _worst(fidelity: Fidelity) -> Markup:
     if not samples:
         return Markup()
     farthest = max((1 - sample.cosine for sample in samples if math.isfinite(sample.cosine)), default=0.0)
-    has_texts = any(sample.excerpt for sample in samples)
-    rows = [_sample(sample, farthest, has_texts) for sample in samples]
-    columns = (
-        "row",
-        *(["it begins"] if has_texts else []),
-        "output",
-        "distance from the original",
-        "1 - cosine",
-        "cosine",
-    )
-    count = figures.plural(len(samples), "sample")
-    return tag("div", tag("h3", f"The {count} farthest off"), table(columns, rows, caption="Worst samples"))
+    columns: list[tuple[str, Callable[[WorstSample], Cell]]] = [
+        ("row", lambda sample: Cell(f"{sample.row:,}", sample.row)),
+        ("it begins", lambda sample: Cell(sample.excerpt)),
+        ("output", lambda sample: Cell(sample.output)),
+        ("distance from the original", lambda sample: _distance(sample, farthest)),
+        ("1 - cosine", lambda sample: Cell(figures.difference(1 - sample.cosine), 1 - sample.cosine)),
+        ("cosine", lambda sample: Cell(figures.cosine(sample.cosine), sample.cosine)),
+    ]
+    needless = {
+        "it begins": not any(sample.excerpt for sample in samples),
+        "output": len(fidelity.outputs) == 1,
+    }
+    shown = [(name, cell) for name, cell in columns if not needless.get(name)]
+    rows = [[cell(sample) for _, cell in shown] for sample in samples]
+    laid_out = table([name for name, _ in shown], rows, caption="Worst samples")
+    return tag("div", tag("h3", f"The {figures.plural(len(samples), 'sample')} farthest off"), laid_out)
 
 
-def _sample(sample: WorstSample, farthest: float, has_texts: bool) -> list[Cell]:
+def _distance(sample: WorstSample, farthest: float) -> Cell:
     distance = 1 - sample.cosine
     share = distance / farthest if farthest and math.isfinite(distance) else 1.0
-    return [
-        Cell(f"{sample.row:,}", sample.row),
-        *([Cell(sample.excerpt)] if has_texts else []),
-        Cell(sample.output),
-        Cell(_gauge(max(0.0, share), f"1 - cosine: {figures.difference(distance)}"), distance),
-        Cell(figures.difference(distance), distance),
-        Cell(figures.cosine(sample.cosine), sample.cosine),
-    ]
+    return Cell(_gauge(max(0.0, share), f"1 - cosine: {figures.difference(distance)}"), distance)
 
 
 def _gauge(share: float, name: str) -> Markup:

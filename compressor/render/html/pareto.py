@@ -158,6 +158,7 @@ def _dot(class_: str, x: float, y: float) -> Markup:
 
 
 def _listed(attempts: Sequence[Attempt]) -> Markup:
+    any_broken = any(attempt.broken_limits for attempt in attempts)
     rows = [
         [
             Cell(schemes_of(attempt)),
@@ -165,9 +166,10 @@ def _listed(attempts: Sequence[Attempt]) -> Markup:
             Cell(quality_of(attempt), value_of(attempt)),
             Cell("-") if attempt.speedup is None else Cell(f"{attempt.speedup:.2f}x", attempt.speedup),
             Cell(standing_of(attempt, attempts), class_="good" if attempt.is_chosen else None),
-            Cell("; ".join(attempt.broken_limits)),
+            *([Cell("; ".join(attempt.broken_limits))] if any_broken else []),
         ]
         for attempt in sorted(attempts, key=lambda attempt: attempt.total_bytes)
     ]
-    columns = ("weights by scheme", "size", measure_of(attempts), "speed", "standing", "limits broken")
+    broken = ["limits broken"] if any_broken else []
+    columns = ("weights by scheme", "size", measure_of(attempts), "speed", "standing", *broken)
     return table(columns, rows, caption="What the search tried, the smallest first")

@@ -13,7 +13,7 @@ from compressor.render.html.markup import Markup, joined, tag
 from compressor.render.html.page import page, section
 from compressor.render.html.pareto import search_section
 from compressor.render.html.steps import deeds_section, passes_section
-from compressor.render.html.tables import Cell, table
+from compressor.render.html.tables import facts
 from compressor.render.scores import score_in_short
 from compressor.report import Host, Report
 
@@ -38,30 +38,30 @@ def body(report: Report) -> list[Markup]:
     ]
 
 
-def heading(title: str, way: str, facts: Sequence[tuple[str, str]], verdict: str) -> Markup:
+def heading(title: str, way: str, figures_named: Sequence[tuple[str, str]], verdict: str) -> Markup:
     """Say at the top what it is about, and what came of it."""
-    shown = (tag("div", tag("dt", name), tag("dd", value)) for name, value in facts)
+    shown = (tag("div", tag("dt", name), tag("dd", value)) for name, value in figures_named)
     return tag(
         "header", tag("p", "compressor", class_="kicker"), tag("h1", title), tag("p", way, class_="way"),
-        tag("dl", *shown), tag("p", verdict, class_="verdict"),
+        tag("dl", *shown), tag("p", verdict.replace(" -> ", " → "), class_="verdict"),
     )  # fmt: skip
 
 
-def notices(warnings: Iterable[str], broken_limits: Iterable[str]) -> list[Markup]:
-    """What a reader must know before believing the figures."""
+def notices(warnings: Iterable[str], broken_limits: Iterable[str], undone: Iterable[str] = ()) -> list[Markup]:
+    """What was undone or refused, limits that are broken, and what a reader must know before believing the figures."""
     return [
-        *(tag("p", tag("strong", "Promise broken: "), text, class_="notice bad") for text in broken_limits),
+        *(tag("p", text, class_="notice bad") for text in undone),
+        *(tag("p", tag("strong", "Limit broken: "), text, class_="notice bad") for text in broken_limits),
         *(tag("p", tag("strong", "Warning: "), text, class_="notice") for text in warnings),
     ]
 
 
 def host_section(host: Host, samples: str, recipe: str = "") -> Markup:
     """Say what the figures were measured on, and what gives them again."""
-    facts = [("processor", host.cpu), ("int8 path", host.int8_path), ("threads", figures.threads(host.threads))]
-    facts += [("inputs", samples)] if samples else []
-    facts += list(host.versions.items())
-    rows = [[Cell(name), Cell(value)] for name, value in facts]
-    shown = [table(("", "value"), rows, caption="What the figures were measured on")]
+    rows = [("processor", host.cpu), ("int8 path", host.int8_path), ("threads", figures.threads(host.threads))]
+    rows += [("inputs", samples)] if samples else []
+    rows += list(host.versions.items())
+    shown = [facts(rows, caption="What the figures were measured on")]
     if recipe:
         shown.append(tag("details", tag("summary", "The recipe that gives this result"), tag("pre", _lines(recipe))))
     return section("How it was measured", *shown)
@@ -78,14 +78,14 @@ def _way(source: Path, output: Path | None) -> str:
 
 def _facts(report: Report) -> list[tuple[str, str]]:
     last = report.steps[-1] if report.steps else None
-    facts = [
+    named = [
         ("size", f"{figures.size(report.original.total_bytes)} → {figures.size(report.final.total_bytes)}"),
         ("times smaller", figures.times(report.ratio)),
         ("drift", drift_in_short(last.fidelity if last else None)),
     ]
     if report.original_score is not None and last is not None:
         before, after = score_in_short(report.original_score), score_in_short(last.score)
-        facts.append((report.original_score.metric, f"{before} → {after}"))
+        named.append((report.original_score.metric, f"{before} → {after}"))
     if last is not None and last.speedup is not None:
-        facts.append(("times as fast", f"{last.speedup:.2f}"))
-    return facts
+        named.append(("times as fast", f"{last.speedup:.2f}"))
+    return named

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from compressor.render import figures
 from compressor.render.each_as_table import broken_in_each, closing_of_each, warnings_of_each
 from compressor.render.findings_of_set import (
     broken_in,
     closing_of_set,
-    drift_at_end,
     folder_of,
     rolled_back,
-    time_at_end,
     warnings_of_set,
 )
-from compressor.render.html.markup import Markup, joined, tag
+from compressor.render.html.cells import (
+    DRIFT_COLUMNS,
+    EMPTY,
+    TIME_COLUMNS,
+    drift_cells,
+    ratio_cell,
+    size_cell,
+    time_cells,
+)
+from compressor.render.html.markup import Markup, tag
 from compressor.render.html.page import page, section
 from compressor.render.html.report_page import body, heading, notices
 from compressor.render.html.tables import Cell, table
@@ -33,11 +41,12 @@ def set_as_html(found: SetReport) -> str:
     ]
     way = f"{figures.plural(len(found.reports), 'model')}{'' if found.files else ' (nothing written)'}"
     undone = [f"{report.source.name}: {step.name} rolled back: {step.reason}" for report, step in rolled_back(found)]
+    note = "Alone: as if no weights were shared. Each bar is to the scale of its own model."
     return page(
         f"{folder.name}: compressed",
         heading(folder.name, way, facts, closing_of_set(found)),
-        *notices([*undone, *warnings_of_set(found)], list(broken_in(found))),
-        section("The models", _models(found.reports)),
+        *notices(warnings_of_set(found), broken_in(found), undone),
+        _models([(report.source, report) for report in found.reports], "alone", note),
         section("Model by model", *map(_folded, found.reports)),
     )
 
@@ -45,35 +54,44 @@ def set_as_html(found: SetReport) -> str:
 def each_as_html(found: EachReport) -> str:
     """Write the page of models that have nothing to do with each other."""
     title = f"{len(found.reports)} of {figures.plural(len(found.endings), 'model')} compressed"
-    facts = [("size", f"{figures.size(found.original_bytes)} → {figures.size(found.total_bytes)}")]
+    before, after = found.original_bytes, found.total_bytes
+    facts = [
+        ("size", f"{figures.size(before)} → {figures.size(after)}"),
+        ("times smaller", figures.times(before / max(1, after))),
+    ]
     return page(
         title,
-        heading(title, "each for itself", facts, closing_of_each(found)),
-        *notices(warnings_of_each(found), broken_in_each(found)),
-        section("The models", _models(found.reports)) if found.reports else Markup(),
+        heading(title, "each for itself", facts if found.reports else [], closing_of_each(found)),
+        *notices(warnings_of_each(found), (), broken_in_each(found)),
+        _models([(e.source, e.report) for e in found.endings], "after", "Each bar is to the scale of its own model."),
         section("Model by model", *map(_folded, found.reports)),
     )
 
 
-def _models(reports: Sequence[Report]) -> Markup:
-    columns = ("model", "what is left", "before", "after, alone", "ratio", "drift", "one run")
+def _models(models: Sequence[tuple[Path, Report | None]], after: str, note: str) -> Markup:
+    reports = [report for _, report in models if report is not None]
+    columns = ("model", "what is left", "before", after, "ratio", *DRIFT_COLUMNS, *TIME_COLUMNS)
+    rows = [_refused(source, len(columns)) if report is None else _row(report) for source, report in models]
     sizes = [size for report in reports for size in (report.original, report.final)]
-    note = "After, alone: if no weights were shared. Each bar is to the scale of its own model."
-    laid_out = table(columns, [_row(report) for report in reports], caption="The models, before and after")
-    return joined((laid_out, key(sizes, "removed"), tag("p", note, class_="note")))
+    laid_out = table(columns, rows, caption="The models, before and after")
+    return section("The models", laid_out, key(sizes, "removed"), tag("p", note, class_="note"))
 
 
 def _row(report: Report) -> list[Cell]:
-    before, after = report.original.total_bytes, report.final.total_bytes
+    last = report.steps[-1] if report.steps else None
     return [
         Cell(report.source.name),
-        Cell(bars([report.original, report.final])[1], after),
-        Cell(figures.size(before), before),
-        Cell(figures.size(after), after),
-        Cell(f"{figures.times(report.ratio)}x", report.ratio),
-        Cell(", ".join(drift_at_end(report))),
-        Cell(" ".join(time_at_end(report))),
+        Cell(bars([report.original, report.final])[1], report.final.total_bytes),
+        size_cell(report.original.total_bytes),
+        size_cell(report.final.total_bytes),
+        ratio_cell(report.ratio),
+        *drift_cells(last.fidelity if last else None),
+        *time_cells(last.latency if last else None, last.speedup if last else None),
     ]
+
+
+def _refused(source: Path, columns: int) -> list[Cell]:
+    return [Cell(source.name), Cell("refused", class_="bad"), *[EMPTY] * (columns - 2)]
 
 
 def _folded(report: Report) -> Markup:

@@ -6,13 +6,23 @@ from collections.abc import Iterator
 
 from compressor.render import figures
 from compressor.render.findings import counts_of, group_skips, steps_with_sizes_before, timing_of
+from compressor.render.html.cells import (
+    DRIFT_COLUMNS,
+    EMPTY,
+    TIME_COLUMNS,
+    drift_cells,
+    ratio_cell,
+    score_cell,
+    size_cell,
+    time_cells,
+)
 from compressor.render.html.markup import Markup, tag
 from compressor.render.html.page import section
 from compressor.render.html.tables import Cell, table
 from compressor.render.html.waterfall import bars, key
 from compressor.render.quantized_weights import quantization_lines
-from compressor.render.scores import legend_of, score_of
-from compressor.report import Fidelity, Outcome, Report, Size, Step, TaskScore
+from compressor.render.scores import legend_of
+from compressor.report import Outcome, Report, Size, Step
 
 
 def passes_section(report: Report) -> Markup:
@@ -24,8 +34,8 @@ def passes_section(report: Report) -> Markup:
         rows.append(_row(step.name, step.size, (step, before), bar, report))
     score = report.original_score
     scored = [] if score is None else [score.metric]
-    columns = ("model after", "what is left", "size", "change", "ratio", "max rel", "cosine", "top-1", *scored,
-               *([] if report.original_latency is None else ["one run", "speed"]))  # fmt: skip
+    columns = ("model after", "what is left", "size", "change", "ratio", *DRIFT_COLUMNS, *scored,
+               *([] if report.original_latency is None else TIME_COLUMNS))  # fmt: skip
     notes = [
         f"{figures.SIZE_UNITS}. Change: against the model before the pass. Ratio and speed: how many times smaller and "
         "faster than the original. Max rel, cosine, top-1: the worst of all outputs and samples."
@@ -50,47 +60,17 @@ def _row(name: str, size: Size, done: tuple[Step, Size] | None, bar: Markup, rep
     ratio = report.original.total_bytes / max(1, size.total_bytes)
     score = report.original_score if step is None else step.score
     change = size.total_bytes - before.total_bytes
+    timed = time_cells(report.original_latency, None) if step is None else time_cells(step.latency, step.speedup)
     return [
         Cell(f"{name} (rolled back)" if is_undone else name, class_="bad" if is_undone else None),
         Cell(bar, size.total_bytes),
-        Cell(figures.size(size.total_bytes), size.total_bytes),
-        Cell("") if step is None else Cell(figures.relative_change(before.total_bytes, size.total_bytes), change),
-        Cell("") if step is None else Cell(f"{figures.times(ratio)}x", ratio),
-        *_drift(None if step is None else step.fidelity, is_original=step is None),
-        *([] if report.original_score is None else [_score(score)]),
-        *([] if report.original_latency is None else _times(report, step)),
+        size_cell(size.total_bytes),
+        EMPTY if step is None else Cell(figures.relative_change(before.total_bytes, size.total_bytes), change),
+        EMPTY if step is None else ratio_cell(ratio),
+        *([EMPTY] * len(DRIFT_COLUMNS) if step is None else drift_cells(step.fidelity)),
+        *([] if report.original_score is None else [score_cell(score)]),
+        *([] if report.original_latency is None else timed),
     ]
-
-
-def _drift(fidelity: Fidelity | None, *, is_original: bool) -> list[Cell]:
-    if is_original:
-        return [Cell("")] * 3
-    if fidelity is None or not fidelity.outputs:
-        return [Cell(figures.NOT_MEASURED, class_="unknown"), Cell("-"), Cell("-")]
-    if fidelity.is_bit_identical:
-        return [Cell("bit-identical", 0.0, "good"), Cell("1", 1.0), Cell("100 %", 1.0)]
-    cosine, agreement = fidelity.worst_cosine, fidelity.worst_top1_agreement
-    return [
-        Cell(figures.difference(fidelity.worst_max_rel), fidelity.worst_max_rel),
-        Cell("-") if cosine is None else Cell(figures.cosine(cosine), cosine),
-        Cell("-") if agreement is None else Cell(figures.agreement(agreement), agreement),
-    ]
-
-
-def _score(score: TaskScore | None) -> Cell:
-    if score is None:
-        return Cell(figures.NOT_MEASURED, class_="unknown")
-    return Cell(" ".join(score_of(score)), score.value, "wrap")
-
-
-def _times(report: Report, step: Step | None) -> list[Cell]:
-    """What one run takes, and how many times as fast as the original that is."""
-    latency = report.original_latency if step is None else step.latency
-    if latency is None:
-        return [Cell(figures.NOT_MEASURED, class_="unknown"), Cell("-")]
-    taken = Cell(figures.milliseconds(latency.median_ms), latency.median_ms)
-    speed = None if step is None else step.speedup
-    return [taken, Cell("") if speed is None else Cell(f"{speed:.2f}x", speed)]
 
 
 def _deeds(step: Step, before: Size) -> Iterator[Markup]:

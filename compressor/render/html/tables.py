@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from compressor.render.html.markup import Markup, tag
 
+_SHORT = 8
+"""Letters of a column's name that is not folded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -25,7 +28,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: st
         for at in range(len(columns))
     ]
     head = [
-        tag("th", name, scope="col", class_="number" if is_number else None)
+        tag("th", name, scope="col", class_=_head(name, is_number))
         for name, is_number in zip(columns, numeric, strict=True)
     ]
     body = [tag("tr", *(_cell(cell, at, numeric[at]) for at, cell in enumerate(row))) for row in rows]
@@ -35,9 +38,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: st
     return scrolling(laid_out, caption)
 
 
+def facts(rows: Sequence[tuple[str, str]], *, caption: str) -> Markup:
+    """Lay out names and what they stand for; there is nothing to sort in that."""
+    body = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows]
+    return scrolling(tag("table", tag("caption", caption), tag("tbody", *body)), caption)
+
+
 def scrolling(content: str, name: str) -> Markup:
     """Let wide content scroll by itself, by keyboard too."""
     return tag("div", content, class_="wide", tabindex="0", role="region", aria_label=name)
+
+
+def _head(name: str, is_number: bool) -> str | None:
+    """Short names stay on one line, above figures that are no wider."""
+    classes = ("number" if is_number else "", "short" if len(name) <= _SHORT else "")
+    return " ".join(filter(None, classes)) or None
 
 
 def _cell(cell: Cell, at: int, is_number: bool) -> Markup:

@@ -11,6 +11,9 @@ from compressor.report import Size
 
 _WIDTH, _HEIGHT = 1000.0, 20
 
+_UNSEEN = 0.0005
+"""Share of a model that no drawing shows: half a pixel of a bar."""
+
 
 def bars(sizes: Sequence[Size]) -> list[Markup]:
     """A bar for each size, all to one scale; each but the first shows what changed since the one before it."""
@@ -20,7 +23,7 @@ def bars(sizes: Sequence[Size]) -> list[Markup]:
 
 def key(sizes: Iterable[Size], gone: str = "") -> Markup:
     """Say which colour stands for what, as far as it occurs; `gone` is what bars lack of those before them."""
-    found = {kind for size in sizes for kind, count in composition(size).items() if count}
+    found = {kind for size in sizes for kind, count in composition(size).items() if count > _UNSEEN * size.total_bytes}
     marks = [(f"mark {kind_class(kind)}", kind.value) for kind in Kind if kind in found]
     if gone:
         marks.append(("mark gone", gone))

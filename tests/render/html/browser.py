@@ -48,12 +48,23 @@ class Browser:
     def open(self, path: Path, *, width: int = 1000, dark: bool = False, script: bool = True) -> None:
         """Load the page at `path` and wait until it is drawn."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Emulation.setEmulatedMedia", media="", features=[scheme])
         self._call("Emulation.setScriptExecutionDisabled", value=not script)
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
         self.events.clear()
         self._call("Page.navigate", url=path.as_uri())
         self._wait_for("Page.loadEventFired")
+
+    def show_as_printed(self, *, dark: bool) -> None:
+        """Lay the page out as for paper, on a machine whose user prefers dark pages or does not."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", media="print", features=[scheme])
+
+    def press(self, key: str) -> None:
+        """Press and let go of a key, wherever the focus is."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=13, **text)
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""

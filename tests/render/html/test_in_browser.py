@@ -154,6 +154,28 @@ def test_columns_are_sorted_by_their_numbers_and_back(full: Report, written: Wri
     assert column(browser, caption, 1) == sizes
 
 
+def test_a_column_is_sorted_by_keyboard(full: Report, written: Written, browser: Browser) -> None:
+    browser.open(written(report_as_html(full)))
+    caption = "What the search tried, the smallest first"
+    button = f"""[...document.querySelectorAll('table')].find(table => table.caption.textContent === {caption!r}
+        ).tHead.rows[0].cells[1].querySelector('button')"""
+    browser.ask(f"{button}.focus()")
+    browser.press("Enter")
+    assert column(browser, caption, 1) == ["40.00 MB", "14.00 MB", "12.31 MB", "9.00 MB"]
+    assert browser.ask(f"getComputedStyle({button}).outlineStyle") != "none", "the focus is seen"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_paper_is_light_and_cuts_no_table_off(full: Report, written: Written, browser: Browser, dark: bool) -> None:
+    browser.open(written(report_as_html(full)), width=720, dark=dark)
+    browser.show_as_printed(dark=dark)
+    pixel = browser.picture().getpixel((2, 2))
+    assert isinstance(pixel, tuple)
+    assert min(pixel[:3]) > 240
+    wide = "[...document.querySelectorAll('.wide')].filter(part => part.scrollWidth > innerWidth)"
+    assert browser.ask(f"{wide}.map(part => part.getAttribute('aria-label') + ' ' + part.scrollWidth)") == []
+
+
 def test_the_page_is_whole_without_its_script(full: Report, written: Written, browser: Browser) -> None:
     path = written(report_as_html(full))
     browser.open(path)

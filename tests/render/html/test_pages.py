@@ -18,8 +18,8 @@ from compressor.render.html.comparison_page import comparison_as_html
 from compressor.render.html.markup import Markup, escaped, joined, tag
 from compressor.render.html.page import MARK, section
 from compressor.render.html.report_page import report_as_html
-from compressor.render.html.set_page import set_as_html
-from compressor.report import Report, SetReport
+from compressor.render.html.set_page import each_as_html, set_as_html
+from compressor.report import EachReport, Report, SetReport
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\x1b[2J\u202e{}"
 
@@ -67,12 +67,15 @@ def spoiled(facts: Any) -> Any:
 
 
 @pytest.fixture
-def pages(full: Report, comparison: Comparison, set_report: SetReport, unverified_report: Report) -> dict[str, str]:
+def pages(
+    full: Report, comparison: Comparison, set_report: SetReport, each_report: EachReport, unverified_report: Report
+) -> dict[str, str]:
     return {
         "report": report_as_html(full),
         "unverified": report_as_html(unverified_report),
         "comparison": comparison_as_html(comparison),
         "set": set_as_html(set_report),
+        "each": each_as_html(each_report),
     }
 
 
@@ -136,6 +139,21 @@ def test_figures_of_the_page_are_those_of_the_report(full: Report) -> None:
     for found in ("358.55 MB → 12.31 MB", "29.1", "cosine 0.98503", "90.00 % → 89.00 %", "+2 -6", "rolled back",
                   "0.31 MB above the limit", "31.5", "holds NaN", "[[pass]]", "text 3"):  # fmt: skip
         assert found in text, found
+
+
+def test_models_for_themselves_have_a_row_each_the_refused_ones_too(each_report: EachReport) -> None:
+    text = each_as_html(each_report)
+    assert text.count("refused") == 2, "in the table, and in the sentence that says why"
+    assert "page.onnx: refused: is a web page" in text
+    assert "fuse was rolled back" in text
+    assert '<td data-value="0.98503' in text, "a number to sort by"
+    assert "as if no weights were shared" not in text
+
+
+def test_the_side_by_side_page_has_the_speed_of_the_candidate(comparison: Comparison) -> None:
+    text = comparison_as_html(comparison)
+    assert "1.65x" in text
+    assert "<dt>times as fast</dt><dd>1.65</dd>" in text
 
 
 def test_what_was_not_measured_is_called_that(unverified_report: Report) -> None:
