@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -23,6 +25,7 @@ from compressor.model.check import (
 )
 from compressor.model.external import DataFolder
 from compressor.model.files import DataFile
+from compressor.model.garbage import collection_paused
 from compressor.model.order import sort_nodes
 from compressor.model.skeleton import Skeleton, from_skeleton
 from compressor.model.weights import DetachedWeight, StoredWeight, new_token
@@ -43,22 +46,61 @@ _NOT_MODELS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A file that was read and holds a sound model, of which no :class:`onnx_ir.Model` has been made.
+
+    Attributes:
+        skeleton: the model.
+        facts: what is to travel with it.
+        slim: the file without its large weights, each of which is a reference to a token.
+        found: first byte and length, in the file, of the weight of each of these tokens.
+    """
+
+    skeleton: Skeleton
+    facts: Carried
+    slim: bytes
+    found: Mapping[str, tuple[int, int]]
+
+
+@collection_paused()
 def load(path: str | os.PathLike[str]) -> ir.Model:
     """Load the model at `path`; weights of 1 kB or more are left where they are.
 
     Raises:
         ModelError: the file, or data it points to, is missing, malformed or unsafe; the text says what and where.
     """
-    file = DataFile(Path(path))
+    with _said_of(Path(path)):
+        examined = _examine(DataFile(Path(path)))
+        try:
+            return from_skeleton(examined.skeleton, examined.facts)
+        except ir.serde.SerdeError as error:  # what the checker lets through, for example an unknown type of a value
+            raise ModelError(f"is not a valid ONNX model: {_first_cause(error)}") from error
+
+
+@collection_paused()
+def examine(path: Path) -> Examined:
+    """Read and check the file at `path` as :func:`load` does, and stop there.
+
+    Raises:
+        ModelError: as for :func:`load`.
+    """
+    with _said_of(path):
+        return _examine(DataFile(path))
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Let errors name the file, once, at a readable length."""
     try:
-        return _load(file)
+        yield
     except ModelError as error:
-        text = str(error).removeprefix(f"{file.path}: ")
+        text = str(error).removeprefix(f"{path}: ")
         shown = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
-        raise ModelError(f"{file.path}: {shown}") from error.__cause__
+        raise ModelError(f"{path}: {shown}") from error.__cause__
 
 
-def _load(file: DataFile) -> ir.Model:
+def _examine(file: DataFile) -> Examined:
     _refuse_other_formats(file)
     slim, found = wire.detach(file.window(), new_token, at_least=LARGE)
     try:
@@ -71,11 +113,7 @@ def _load(file: DataFile) -> ir.Model:
     sort_nodes(proto.graph)
     check_structure(proto)
     facts = Carried(source=file.path, files=(file, *folder.files), warnings=tuple(_warnings(proto)))
-    facts = _note_interface(proto, facts)
-    try:
-        return from_skeleton(Skeleton(proto, weights), facts)
-    except ir.serde.SerdeError as error:  # what the checker lets through, for example an unknown type of a value
-        raise ModelError(f"is not a valid ONNX model: {_first_cause(error)}") from error
+    return Examined(Skeleton(proto, weights), _note_interface(proto, facts), slim, found)
 
 
 def _first_cause(error: BaseException) -> str:
@@ -108,7 +146,8 @@ def _resolve(
             continue
         needed = needed_bytes(tensor, name)
         token = tensor.external_data[0].value if tensor.external_data else ""
-        if token in found:
+        if any(entry.value in found for entry in tensor.external_data):
+            _refuse_a_second_part(tensor, name)
             holder, (start, length) = file, found[token]
             if length != needed or tensor.data_type == onnx.TensorProto.STRING:
                 raise ModelError(f"{name} holds {length} bytes, dims {shown_dims(tensor)} need {needed}")
@@ -125,9 +164,25 @@ def _resolve(
     return weights
 
 
+def _refuse_a_second_part(tensor: onnx.TensorProto, name: str) -> None:
+    """Refuse a tensor whose message is in the file more than once; only its first bytes would be found.
+
+    Readers of protobuf merge such messages, and take the last bytes.
+    """
+    if len(tensor.external_data) > 1 or _holds_data(tensor):
+        raise ModelError(f"{name} is in the file in several parts; export it again")
+
+
 def _refuse_other_data(tensor: onnx.TensorProto, name: str) -> None:
     if tensor.data_type == onnx.TensorProto.STRING:
         raise ModelError(f"{name} is a string tensor in external data, which ONNX does not allow")
+    if _holds_data(tensor):
+        raise ModelError(
+            f"{name} is external and holds data of its own as well; refused, readers disagree on which counts"
+        )
+
+
+def _holds_data(tensor: onnx.TensorProto) -> bool:
     inline = onnx.TensorProto()
     inline.CopyFrom(tensor)
     for field in (
@@ -141,10 +196,7 @@ def _refuse_other_data(tensor: onnx.TensorProto, name: str) -> None:
         "segment",
     ):
         inline.ClearField(field)
-    if inline.ByteSize():
-        raise ModelError(
-            f"{name} is external and holds data of its own as well; refused, readers disagree on which counts"
-        )
+    return inline.ByteSize() > 0
 
 
 def _note_interface(proto: onnx.ModelProto, facts: Carried) -> Carried:

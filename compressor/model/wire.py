@@ -20,6 +20,8 @@ MAX_DEPTH = 100
 """Nested messages that protobuf readers accept by default; each nested If takes three."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_KEY = 35
+"""Bits in the bytes of a key, of which readers of protobuf take five; other numbers have ten."""
 
 _NESTED: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -170,7 +172,7 @@ def _rewrite(
 def _fields(data: Source, position: int, end: int) -> Iterator[Field]:
     while position < end:
         key_at = position
-        key, position = _varint(data, position, end)
+        key, position = _varint(data, position, end, _LONGEST_KEY)
         number, wire_type, value = key >> 3, key & 7, 0
         if wire_type == _VARINT:
             start = position
@@ -188,9 +190,9 @@ def _fields(data: Source, position: int, end: int) -> Iterator[Field]:
         yield Field(number, wire_type, value, key_at, start, position)
 
 
-def _varint(data: Source, position: int, end: int) -> tuple[int, int]:
+def _varint(data: Source, position: int, end: int, bits: int = 70) -> tuple[int, int]:
     value = shift = 0
-    while position < end and shift < 70:
+    while position < end and shift < bits:
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift

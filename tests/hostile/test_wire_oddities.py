@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compressor.errors import ModelError
 from compressor.model.load import load
 from compressor.model.save import save
-from tests.hostile.hostile_models import WEIGHT, external, model_of, with_initializer, write
+from tests.hostile.hostile_models import WEIGHT, external, floats, model_of, with_initializer, write
 from tests.hostile.test_bombs import compress_in_bounds, delimited, varint
 
 SOUND = with_initializer(numpy_helper.from_array(np.arange(512, dtype=np.float32).reshape(16, 32), "w"))
@@ -33,6 +33,7 @@ REFUSED = {
     "wire type 7": b"\x3f\x00",
     "field number 0": b"\x02\x01a",
     "a field number of 11 bytes": b"\xff" * 10 + b"\x01",
+    "a field number of 6 bytes": b"\xba\x80\x80\x80\x80\x00\x00",
 }
 
 
@@ -149,3 +150,34 @@ def test_a_tensor_with_a_segment_is_refused_or_whole(tmp_path: Path) -> None:
         return
     (found,) = onnx.load(tmp_path / "out.onnx").graph.initializer
     assert found.raw_data == WEIGHT.tobytes()
+
+
+def constant(*tensors: TensorProto, field: int = 5) -> bytes:
+    """A model that adds a Constant node whose one tensor is in the file in several messages, which readers merge."""
+    attribute = delimited(1, b"value") + b"".join(delimited(field, tensor.SerializeToString()) for tensor in tensors)
+    node = delimited(2, b"c") + delimited(4, b"Constant") + delimited(5, attribute + b"\xa0\x01\x04")
+    rest = model_of([helper.make_node("Add", ["x", "c"], ["y"])], inputs=[floats("x", 512)])
+    graph = delimited(1, node) + rest.graph.SerializeToString()
+    return b"\x08\x08" + delimited(7, graph) + delimited(8, rest.opset_import[0].SerializeToString())
+
+
+LATER = {
+    "large": TensorProto(raw_data=np.full(512, 7, np.float32).tobytes()),
+    "large with a type": TensorProto(data_type=TensorProto.FLOAT, raw_data=np.full(512, 7, np.float32).tobytes()),
+    "small": TensorProto(raw_data=bytes(4)),
+    "of another kind": TensorProto(int64_data=[1, 2]),
+    "outside": external([("location", "../outside/secret.bin")], dims=[]),
+}
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER.keys())
+def test_a_tensor_in_two_messages_is_refused_or_read_as_protobuf_merges_it(tmp_path: Path, later: TensorProto) -> None:
+    """The last bytes win, says protobuf; taking those of the first would compute something else without a word."""
+    first = TensorProto(dims=[512], data_type=TensorProto.FLOAT, raw_data=np.zeros(512, np.float32).tobytes())
+    content = constant(first, later)
+    expected = onnx.ModelProto.FromString(content).graph.node[0].attribute[0].t.raw_data
+    try:
+        save(load(written(tmp_path, content)), tmp_path / "out.onnx")
+    except ModelError:
+        return
+    assert onnx.load(tmp_path / "out.onnx").graph.node[0].attribute[0].t.raw_data == expected
