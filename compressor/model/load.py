@@ -196,7 +196,7 @@ def _holds_data(tensor: onnx.TensorProto) -> bool:
         "segment",
     ):
         inline.ClearField(field)
-    return inline.ByteSize() > 0
+    return bool(inline.ByteSize())
 
 
 def _note_interface(proto: onnx.ModelProto, facts: Carried) -> Carried:
