@@ -40,6 +40,6 @@ def _batching(step: Step) -> str:
     assert found is not None
     cosine = "" if found.cosine_min is None else f", cosine {figures.cosine(found.cosine_min)}"
     return (
-        f"a row alone and in a batch: max rel {figures.difference(found.max_rel)}{cosine} "
+        f"a row in a batch against the same row alone: max rel {figures.difference(found.max_rel)}{cosine} "
         f"(original: max rel {figures.difference(found.original_max_rel)}; {figures.plural(found.rows, 'row')})"
     )

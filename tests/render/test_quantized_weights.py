@@ -43,7 +43,8 @@ def test_a_ratio_that_overflowed_is_not_known(report: Report) -> None:
 def test_says_how_rows_depend_on_their_batch(report: Report) -> None:
     step = replace(report.steps[-1], batching=BATCHED)
     assert list(quantization_lines(step, verbose=False)) == [
-        "a row alone and in a batch: max rel 1.2e-02, cosine 0.99876 (original: max rel 3.1e-07; 4 rows)"
+        "a row in a batch against the same row alone: max rel 1.2e-02, cosine 0.99876 "
+        "(original: max rel 3.1e-07; 4 rows)"
     ]
     (line,) = quantization_lines(replace(step, batching=replace(BATCHED, cosine_min=None, rows=1)), verbose=False)
     assert "cosine" not in line
