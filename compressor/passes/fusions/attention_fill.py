@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from compressor.passes.fusions.attention_scores import Bias, NotFusable
-from compressor.passes.fusions.match import made_by, number_of
+from compressor.passes.fusions.match import made_by, number_of, numbers_of
 
 SURELY_MASKED = -1e4
 """A fill this low gives a probability of exactly 0 beside any score above -9,900: float32 exp underflows at -104."""
@@ -90,9 +90,9 @@ def _largest_number(value: ir.Value) -> float:
     for _ in range(MAX_VALUES):
         if not pending:
             break
-        number = number_of(value := pending.pop())
-        if number is not None:
-            largest = max(largest, abs(number))
+        numbers = numbers_of(value := pending.pop())
+        if numbers is not None:
+            largest = max(largest, *map(abs, numbers), 0.0)
         elif node := made_by(value, *_MASKING):
             read = {"Where": node.inputs[1:], **dict.fromkeys(_ARITHMETIC, node.inputs)}
             pending += [given for given in read.get(node.op_type, node.inputs[:1]) if given is not None]

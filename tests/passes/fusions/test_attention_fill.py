@@ -80,6 +80,11 @@ REFUSED = {
         -1e4,
         "scores that are masked by up to 10000 already are replaced by -10000",
     ),
+    "a mask of a number with axes before a fill like it": (
+        PADDED_ADDED.replace("padded", "shaped") + "sf = Add(s, added) sm = Where(causal, sf, fill) ",
+        -1e4,
+        "scores that are masked by up to 10000 already are replaced by -10000",
+    ),
     "a mask made of arithmetic before a fill like it": (
         "kept = Cast <to=1> (free) hidden = Sub(one, kept) added = Mul(hidden, fill) sf = Add(added, s) "
         "sm = Where(causal, sf, fill) ",
@@ -99,7 +104,13 @@ REFUSED = {
 
 @pytest.mark.parametrize(("masked", "fill", "reason"), REFUSED.values(), ids=REFUSED)
 def test_leaves_what_rows_without_any_key_would_show(masked: str, fill: float, reason: str) -> None:
-    constants = {"fill": number(fill), "padded": number(-1e4), "tiny": number(1e-4), "minus": number(-1)}
+    constants = {
+        "fill": number(fill),
+        "padded": number(-1e4),
+        "shaped": number(-1e4).reshape(1, 1, 1),
+        "tiny": number(1e-4),
+        "minus": number(-1),
+    }
     result = fuse_masked(masked, **constants)
     assert operators(result.model)["Softmax"] == 1
     assert reason in reasons(result)[0]
