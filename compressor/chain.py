@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from compressor.errors import CompressorError
 from compressor.evaluation.contract import Refusal
+from compressor.model.garbage import collection_paused
 from compressor.model.size import measure
 from compressor.passes.contract import Calibration, Claim, Pass, PassResult, defect_in_words
 from compressor.passes.deduplicate import merge_equal
@@ -70,10 +71,11 @@ class Chain:
         """Run one pass on a copy of the model, and keep the first of its results that holds what it claims."""
         self._tell(f"{step.name}")
         broken: list[_Trial] = []
-        attempts = step.attempts(self.model.clone(), self._calibration())
+        with collection_paused():
+            attempts = step.attempts(self.model.clone(), self._calibration())
         started = time.perf_counter()
         try:
-            for result in attempts:
+            while (result := _next(attempts)) is not None:
                 seconds = time.perf_counter() - started
                 trial = self._try(step, result)
                 if not trial.broken:
@@ -168,6 +170,11 @@ class Chain:
             batching=verdict.batching,
         )
         self.steps.append(figures)
+
+
+@collection_paused()
+def _next(attempts: Iterator[PassResult]) -> PassResult | None:
+    return next(attempts, None)
 
 
 def _refusal_to_load(model: ir.Model) -> str:

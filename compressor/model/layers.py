@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from compressor.model.consumers import consumers_of
+from compressor.model.garbage import collection_paused
 from compressor.model.packed import type_of_values
 from compressor.model.size import tensor_bytes
 from compressor.model.tensors import Held, all_tensors
@@ -22,6 +23,7 @@ _FARTHEST = 6
 """Nodes behind a consumer that are asked for a path: an integer product is four nodes, of which the last has one."""
 
 
+@collection_paused()
 def layers_of(model: ir.Model) -> Layer:
     """Sort every weight of `model` into the layer that its name, or else the name of what uses it, puts it in.
 

@@ -23,8 +23,9 @@ from compressor.model.drafts import (
     temporary_file,
     temporary_name,
 )
+from compressor.model.garbage import collection_paused
 from compressor.model.layout import DIGEST_LENGTH, Layout, lay_out
-from compressor.model.load import load
+from compressor.model.load import examine
 from compressor.model.loadable import is_utf8, runtime_refusal
 from compressor.model.weights import DetachedWeight
 
@@ -199,28 +200,31 @@ def _write_data(file: BinaryIO, layout: Layout, tell: _Meter) -> str:
     return digest.hexdigest()
 
 
+@collection_paused()
 def verify_written(path: Path, model: ir.Model) -> None:
     """Read the written file back as a user would, and hold its interface and opsets against the model's.
 
-    Whoever loads a model checks it, so this is the check of the onnx package, too. The runtime is asked last.
+    What is examined is checked as well, by the onnx package too. The runtime is asked last.
 
     Raises:
         OutputError: the file is not what was written, or its source has changed meanwhile, or ONNX Runtime refuses it
             although it takes the source.
     """
     try:
-        written, refusal = load(path), runtime_refusal(path)
+        written = examine(path)
     except ModelError as error:
         raise OutputError(f"the result cannot be read back from the disk: {error}; nothing was left behind") from error
-    before, after = carried(model), carried(written)
+    before, proto = carried(model), written.skeleton.proto
     for file in before.files if before is not None else ():
         if file.has_changed():
             raise OutputError(f"{file.path}: was written to while it was read; nothing was left behind; run it again")
-    if before is not None and after is not None and _interface(before) != _interface(after):
+    if before is not None and _interface(before) != _interface(written.facts):
         raise AssertionError("the result has another interface than the source")
-    if dict(written.opset_imports) != dict(model.opset_imports) or written.ir_version != model.ir_version:
+    opsets = {opset.domain: opset.version for opset in proto.opset_import}
+    if opsets != dict(model.opset_imports) or proto.ir_version != model.ir_version:
         raise AssertionError("the result has other versions than the model")
-    if refusal is not None and before is not None and runtime_refusal(before.source) is None:
+    refusal = runtime_refusal(path, written)
+    if refusal is not None and before is not None and runtime_refusal(before.source, examine(before.source)) is None:
         raise OutputError(
             f"ONNX Runtime takes the source but not the result: {refusal}; nothing was left behind; please report it"
         )

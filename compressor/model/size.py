@@ -11,12 +11,14 @@ import onnx_ir as ir
 
 from compressor.model.carried import carried
 from compressor.model.equality import equal_groups
+from compressor.model.garbage import collection_paused
 from compressor.model.layout import lay_out
 from compressor.model.packed import type_of_values
 from compressor.model.tensors import all_tensors
 from compressor.report import Size
 
 
+@collection_paused()
 def measure(model: ir.Model) -> Size:
     """Size of `model` as it would be on disk; of its weights only equal-looking ones are read, to count duplicates."""
     layout = lay_out(model)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from compressor.model.carried import Carried, carried, carry
 from compressor.model.check import proto_tensors
+from compressor.model.garbage import collection_paused
 from compressor.model.standins import put_in_standins, take_out_standins
 from compressor.model.tensors import all_tensors
 from compressor.model.weights import MARK, DetachedWeight
@@ -31,6 +32,7 @@ class Skeleton:
     weights: Mapping[str, DetachedWeight]
 
 
+@collection_paused()
 def to_skeleton(model: ir.Model) -> Skeleton:
     """Serialize `model` without the bytes of its detached weights; nothing is read from any file."""
     weights = {str(h.tensor.location): h.tensor for h in all_tensors(model) if isinstance(h.tensor, DetachedWeight)}
@@ -44,6 +46,7 @@ def to_skeleton(model: ir.Model) -> Skeleton:
     return Skeleton(proto, weights)
 
 
+@collection_paused()
 def from_skeleton(skeleton: Skeleton, facts: Carried | None = None) -> ir.Model:
     """Make a model of a skeleton, with each reference exchanged for its weight.
 
