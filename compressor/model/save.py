@@ -15,6 +15,7 @@ import onnx_ir as ir
 from compressor.errors import ModelError, OutputError
 from compressor.model import wire
 from compressor.model.carried import Carried, carried
+from compressor.model.disk import check_room
 from compressor.model.drafts import (
     finish_file,
     mode_for,
@@ -83,13 +84,14 @@ def save(model: ir.Model, out: Path, *, overwrite: bool = False, progress: Progr
         The files written, `out` first.
 
     Raises:
-        OutputError: as :func:`check_output`, or the disk is full or failing; then nothing is left behind.
+        OutputError: as :func:`check_output`, or the disk has no room or fails; then nothing is left behind.
     """
     check_output(out, model, overwrite=overwrite)
     remove_abandoned(out)
     layout = lay_out(model)
     if not layout.is_embedded and not is_utf8(Path(out.name)):
         raise OutputError(f"{out}: the model must name its data file in UTF-8, as this name is not; choose another")
+    check_room(out, layout.total_bytes)
     try:
         return _write(model, layout, out, progress or (lambda done, total: None))
     except OSError as error:
