@@ -12,6 +12,9 @@ from compressor.errors import OptionError
 from compressor.report import Fidelity, TaskScore
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_ENDLESS = 1e18
+"""No file has as many bytes, and a number without end has no whole part."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*|%)", re.IGNORECASE)
 
 
@@ -143,6 +146,8 @@ def _bytes_allowed(text: str, original: int) -> int:
     if found is None or (found[2] != "%" and found[2].lower() not in _UNITS):
         raise OptionError(f"max_size is {text!r}; it takes bytes, a size such as 25MB or 8MiB, or a share such as 30%")
     number = float(found[1])
+    if number >= _ENDLESS:
+        raise OptionError(f"max_size is a number of {len(found[1])} digits; it takes less than {_ENDLESS:g}")
     return int(original * number / 100) if found[2] == "%" else int(number * _UNITS[found[2].lower()])
 
 

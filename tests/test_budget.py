@@ -113,6 +113,7 @@ def test_a_gain_breaks_no_limit_on_losses() -> None:
         ({"min_speedup": float("inf")}, "min_speedup is inf"),
         ({"max_size": "25 apples"}, "max_size is '25 apples'; it takes bytes"),
         ({"max_size": "-3"}, "max_size is '-3'"),
+        ({"max_size": "9" * 400}, "max_size is a number of 400 digits; it takes less than 1e.18"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(limits: dict[str, float | str], words: str) -> None:

@@ -138,6 +138,8 @@ def test_data_is_refused_where_it_cannot_be_used(source: Path, tmp_path: Path) -
     [
         ({"labels": "x"}, "labels says something of data, and no data is given; add --data FILE"),
         ({"samples": 0}, "samples is 0; it takes a number of at least 1"),
+        ({"seed": -1}, "seed is -1; it takes a number of at least 0"),
+        ({"threads": -1}, "threads is -1; it takes a number of at least 0"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"task": "guessing"}, "there is no task 'guessing'; choose from classification, multi-label"),
         ({"data": Path("d"), "text_columns": ("a", "b", "c")}, "3 text columns are named; a model takes one text"),

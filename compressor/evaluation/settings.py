@@ -61,10 +61,10 @@ class Evaluation:
         Raises:
             OptionError: a number is out of its range, a task does not exist, or something is said of data not given.
         """
-        for name in ("samples", "batch_size"):
+        for name, least in (("samples", 1), ("batch_size", 1), ("seed", 0), ("threads", 0)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}; it takes a number of at least 1")
+            if value is not None and value < least:
+                raise OptionError(f"{name} is {value}; it takes a number of at least {least}")
         if self.task is not None and self.task not in TASKS:
             raise OptionError(f"there is no task {self.task!r}; choose from {', '.join(TASKS)}")
         if len(self.text_columns) > 2:
