@@ -7,7 +7,7 @@ CompressorError
 └── RuntimeRefusal ONNX Runtime cannot load or run the model, so nothing can be measured
 
 Every message is lower case, without a full stop: subject, what is wrong, both values, the way out. Only the command
-line catches them; each ends with exit code 2 and an untouched input.
+line catches them, and what works on several models, each for itself; each ends with exit code 2 and an untouched input.
 """
 
 from __future__ import annotations
