@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 
+from compressor.evaluation.baked import baked_sizes
 from compressor.evaluation.contract import Array, Feeds, Refusal, Samples, Session, count_rows, describe_sizes
 from compressor.evaluation.running import run_batch
 from compressor.evaluation.signature import InputSpec, Kind, read_signature
@@ -51,6 +52,7 @@ _SECOND_CHOICE = (
 _LENGTHS = (8, 4, 64, 128, 256, 512, 2, 1, 1600, 16000)
 _SIDES = (256, 128, 64, 384, 32, 512, 96, 192, 299, 336, 448, 518, 160, 48, 28, 16, 640, 800, 1024)
 _PASTS = (0, 1, 2, 16)
+_MOST_BAKED_ROWS = 8
 _LAST_RESORT = tuple(
     Plan(batch=batch, length=16, target=16, past=5, timid=timid) for timid, batch in ((False, 2), (True, 1), (True, 4))
 ) + tuple(
@@ -85,7 +87,7 @@ def generate_samples(
         return specs
     if not specs:
         return Samples(batches=({},), generated=True, description="one run: the model has no inputs")
-    draft = _Draft(specs=specs, roles=assign_roles(specs), seed=seed)
+    draft = _Draft(specs=specs, roles=assign_roles(specs), seed=seed, baked=baked_sizes(model))
     plans = _first_choice(model, specs)
     if draft.elements(plans[0]) > FAR_TOO_MANY_ELEMENTS:
         return Refusal(reason=f"one batch of inputs would have {draft.elements(plans[0]):,} numbers")
@@ -109,11 +111,12 @@ def _accept(feeds: Feeds) -> Refusal | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Draft:
-    """What all batches of one model have in common."""
+    """What all batches of one model have in common; `baked` are sizes that it may have been exported with."""
 
     specs: Sequence[InputSpec]
     roles: Mapping[str, Role]
     seed: int
+    baked: tuple[int, ...]
 
     def shapes(self, plan: Plan) -> tuple[tuple[int, ...], ...]:
         return tuple(choose_shape(spec, self.roles, plan) for spec in self.specs)
@@ -199,7 +202,7 @@ def _try_plans(
 
 def _first_running(draft: _Draft, probe: Probe, deadline: float) -> list[_Made]:
     """Try odd sizes until one runs, and take its neighbours along if they run too."""
-    for plan in _LAST_RESORT:
+    for plan in (*_with_baked(draft.baked), *_LAST_RESORT):
         if time.monotonic() > deadline:
             return []
         feeds = draft.try_out(plan, 0, probe) if draft.elements(plan) <= MOST_ELEMENTS else None
@@ -210,6 +213,13 @@ def _first_running(draft: _Draft, probe: Probe, deadline: float) -> list[_Made]:
             )
             return [(plan, feeds), *_try_plans(draft, neighbours, probe, deadline)[0]]
     return []
+
+
+def _with_baked(sizes: Sequence[int]) -> Iterator[Plan]:
+    """The sizes found in the graph as lengths, then as numbers of rows, too."""
+    for batch in (4, 1, *(size for size in sizes if size <= _MOST_BAKED_ROWS)):
+        for length in sizes:
+            yield Plan(batch=batch, length=length, target=length, past=5)
 
 
 def _describe(batches: list[Feeds], *, notes: tuple[str, ...]) -> Samples:

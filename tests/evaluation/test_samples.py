@@ -209,6 +209,36 @@ def test_sizes_baked_into_the_graph_are_found_and_named() -> None:
     assert "x 4x16" in samples.notes[0]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        # What tracing nn.MultiheadAttention leaves: the number of keys next to the number of rows as it comes.
+        """{
+            shape = Shape(x)
+            rows = Gather(shape, first)
+            some = Unsqueeze(rows, axes)
+            target = Concat<axis = 0>(some, length, width)
+            y = Reshape(x, target)
+        }""",
+        "{ y = Add(x, positions) }",
+    ],
+)
+def test_length_baked_into_a_shape_or_a_table_is_found(body: str) -> None:
+    model = parse(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        traced (float[batch, time, 2] x) => (float[batch, time, 2] y)
+        <int64 first = {{0}}, int64[1] axes = {{0}}, int64[1] length = {{37}}, int64[1] width = {{2}},
+         float[1, 37, 2] positions>
+        {body}
+        """,
+        positions=(1, 37, 2),
+    )
+    shapes = {feeds["x"].shape for feeds in made(model).batches}
+    assert {shape[1:] for shape in shapes} == {(37, 2)}
+    assert {shape[0] for shape in shapes} >= {1, 3}
+
+
 def test_image_size_of_the_position_table_is_found_and_other_axes_still_vary() -> None:
     model = parse(
         """<ir_version: 8, opset_import: ["" : 17]>
