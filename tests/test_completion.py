@@ -39,7 +39,7 @@ def completed(instruction: str, words: str = "") -> list[str]:
         ("compressor comp", ["compress", "compare"]),
         ("compressor compress --sch", ["--scheme"]),
         ("compressor compress --scheme block", ["blockwise-8", "blockwise-4"]),
-        ("compressor compress m.onnx --naming q", ["quantized"]),
+        ("compressor compress m.onnx --naming q", ["quantized", "q4"]),
     ],
 )
 def test_bash_is_offered(words: str, offered: list[str]) -> None:

@@ -100,7 +100,8 @@ ExcludeOption = Annotated[
 NamingOption = Annotated[
     Naming,
     typer.Option(
-        help="'quantized' names results NAME_quantized.onnx, as transformers.js looks for them, weights inside."
+        help="'quantized' names results NAME_quantized.onnx, as transformers.js looks for them, weights inside; 'q4' "
+        "and so on are its other types."
     ),
 ]
 NoSharedDataOption = Annotated[

@@ -109,4 +109,4 @@ def chosen_recipe(
 
 def storage_for(naming: Naming, *, is_shared: bool) -> Storage:
     """transformers.js loads no data file of another name than its model's."""
-    return Storage.SHARED if is_shared and naming is not Naming.QUANTIZED else Storage.INSIDE
+    return Storage.SHARED if is_shared and naming is Naming.KEEP else Storage.INSIDE

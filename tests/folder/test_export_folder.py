@@ -15,6 +15,7 @@ import pytest
 from compressor import __version__
 from compressor.cli import ExitCode
 from compressor.folder import copying
+from compressor.folder.naming import Naming, result_name
 from compressor.folder.ort_config import NAME
 from compressor.model import together
 from compressor.model.drafts import finish_file
@@ -248,6 +249,14 @@ def test_two_results_of_one_name_are_refused(export: Path) -> None:
     result = run("compress", export, "--no-verify", "--naming", "quantized")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "have the same name" in result.stderr
+
+
+@pytest.mark.parametrize("naming", [naming.value for naming in Naming if naming is not Naming.KEEP])
+def test_every_other_name_has_its_weights_inside_too(export: Path, naming: str) -> None:
+    out = compressed(export, "--naming", naming, "--models-only")
+    assert contents(out).keys() == {f"encoder_{naming}.onnx", f"decoder_{naming}.onnx"}
+    (named,) = out.glob("encoder*")
+    assert result_name(named, Naming(naming)) == named.name, "a name that says so stays"
 
 
 def test_naming_and_an_output_file_contradict_each_other(export: Path) -> None:
