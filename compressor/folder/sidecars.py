@@ -17,7 +17,7 @@ LARGEST_BYTES = 1 << 26
 
 _ENDINGS = frozenset((".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".bpe", ".vocab"))
 _LICENCE = re.compile(r"(licen[cs]e|notice)(\..*)?", re.IGNORECASE)
-_NOT_OF_THE_RESULT = re.compile(r"ort_config\.json|.*\.index\.json")
+_NOT_OF_THE_RESULT = re.compile(r"(ort|quantize|quant)_config\.json|.*\.index\.json")
 """What tells how the source's weights are stored."""
 
 _MODULE = re.compile(r"\d+_\w+")

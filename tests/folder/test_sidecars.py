@@ -57,8 +57,10 @@ def test_leaves_weights_data_and_what_is_hidden_or_about_the_source(tmp_path: Pa
         "model.onnx.data",
         "model.safetensors",
         "model.safetensors.index.json",
+        "modeling.py",
         "ort_config.json",
         "pytorch_model.bin",
+        "quantize_config.json",
         "questions.csv",
     )
     (tmp_path / "folder.json").mkdir()
