@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from compressor.model.size import tensor_bytes
 from compressor.model.tensors import Held, roots, tensors_below
+from compressor.passes.names import FreshNames
 from compressor.report import Skip
 
 _ANNOTATION = "quant_parameter_tensor_names"
@@ -76,8 +77,8 @@ class Scope:
         return frozenset(value.name for graph in self.root.subgraphs() for value in _values(graph))
 
     @cached_property
-    def _taken(self) -> set[str | None]:
-        return {value.name for value in _values(self.root)} | self.inner_names
+    def _names(self) -> FreshNames:
+        return FreshNames(self.root)
 
     def rank(self, weight: Weight) -> tuple[bool, bool, bool, bool, int]:
         """Smaller is better to keep: in the root, an output with its name, hidden nowhere, plain, of short name."""
@@ -128,12 +129,7 @@ class Scope:
 
     def free_name(self, wanted: str) -> str:
         """A name that means nothing yet, in the root or inside."""
-        name, number = wanted, 0
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._taken.add(name)
-        return name
+        return self._names.make(wanted)
 
     def skip(self, weight: Weight, reason: str) -> None:
         """Note a candidate that was left alone."""

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from compressor.passes.fusions.match import STANDARD_DOMAINS, is_operator
 from compressor.passes.fusions.shape_facts import Facts, infer, learn_node, nodes_of
+from compressor.passes.names import FreshNames
 from compressor.passes.target import Target, lack_of
 from compressor.report import Skip
 
@@ -46,11 +47,7 @@ class GraphEdit:
             for tensor, value in _small_constants(self.graph)
             if tensor.dtype is not ir.DataType.STRING and tensor.nbytes <= SMALL_CONSTANT
         }
-        self._names = {value.name for value in [*model.graph.inputs, *model.graph.initializers.values()]}
-        for node in nodes_of(model.graph):
-            self._names.update(output.name for output in node.outputs)
-            for inner in _graphs_in(node):
-                self._names.update(value.name for value in [*inner.inputs, *inner.initializers.values()])
+        self._names = FreshNames(model.graph)
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
         """The standard and contributed nodes of these types, in order, the inner graphs' included."""
@@ -70,7 +67,7 @@ class GraphEdit:
     ) -> ir.Node:
         """Put a new node in front of `before`; its outputs are named after `name`."""
         outputs = [
-            ir.Value(name=self.new_name(name if index == 0 else f"{name}_{index}")) for index in range(num_outputs)
+            ir.Value(name=self._names.make(name if index == 0 else f"{name}_{index}")) for index in range(num_outputs)
         ]
         node = ir.node(
             op_type, inputs, attributes or {}, domain=domain, outputs=outputs, name=f"{outputs[0].name}/{op_type}"
@@ -98,7 +95,7 @@ class GraphEdit:
         new.type = old.type if old.type is not None else new.type
         new.shape = old.shape if old.shape is not None else new.shape
         name, old.name = old.name, None
-        self._names.discard(new.name)
+        self._names.release(new.name)
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
         new.name = name
         self.facts.learn(new, self.facts[old])
@@ -148,20 +145,11 @@ class GraphEdit:
         """Why a fused operator has to stay out that only the standard offers this target; empty where it can go in."""
         return lack_of(op_type, self.opset) if self.target is Target.STANDARD else ""
 
-    def new_name(self, wanted: str) -> str:
-        """A value name nobody in the model uses, inner graphs included."""
-        name, number = wanted, 0
-        while name in self._names:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._names.add(name)
-        return name
-
     def _register(self, array: np.ndarray, wanted: str) -> ir.Value:
         known = self._known_constant(array)
         if known is not None:
             return known
-        name = self.new_name(wanted)
+        name = self._names.make(wanted)
         tensor = ir.tensor(array, name=name)
         value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
         self.graph.register_initializer(value)

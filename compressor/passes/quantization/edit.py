@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from compressor.model.tensors import roots
-from compressor.passes.quantization.names import FreshNames
+from compressor.passes.names import FreshNames
 
 if TYPE_CHECKING:
     from compressor.passes.quantization.role import IntegerWeight
@@ -44,7 +44,7 @@ class Edit:
 
     def __init__(self, model: ir.Model) -> None:
         self.stored: dict[tuple[ir.Node, int], IntegerWeight] = {}
-        self._names = FreshNames(model)
+        self._names = FreshNames(*roots(model))
         self._roots = {body: root for root in roots(model) for body in (root, *root.subgraphs())}
         self._activations: dict[tuple[ir.Graph | ir.Function | None, ir.Value], Activation] = {}
         self._operators: dict[Any, ir.Value] = {}

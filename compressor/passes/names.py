@@ -1,19 +1,17 @@
-"""Give new values and nodes names that nothing in the model has."""
+"""Give new values and nodes names that nothing else has."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from compressor.model.tensors import all_graphs
-
 
 class FreshNames:
-    """Names free in every graph and function of a model: an inner graph's name would hide an outer one."""
+    """Names free in some graphs or functions and everything inside them: an inner name would hide an outer one."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, *roots: ir.Graph | ir.Function) -> None:
         self._taken: set[str | None] = set()
         self._next: dict[str, int] = {}
-        for graph in all_graphs(model):
+        for graph in (graph for root in roots for graph in (root, *root.subgraphs())):
             self._taken.update(value.name for value in graph.inputs)
             if isinstance(graph, ir.Graph):
                 self._taken.update(graph.initializers)
@@ -29,3 +27,7 @@ class FreshNames:
         self._next[wish] = number
         self._taken.add(name)
         return name
+
+    def release(self, name: str | None) -> None:
+        """Give back a name that nothing has any more."""
+        self._taken.discard(name)
