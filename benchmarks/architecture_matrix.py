@@ -101,10 +101,14 @@ def _seen(path: Path, out: Path) -> dict[str, Any]:
 def measure(paths: Iterable[Path], figures: dict[str, Any], record: Path, again: str) -> None:
     """Fill `figures` by file."""
     for path in paths:
+        model = onnx.load(path)
+        softmaxes = sum(node.op_type == "Softmax" for node in model.graph.node)
+        counted = {"layers": attention_layers(model), "softmaxes": softmaxes}
         if path.stem in figures and not fnmatch.fnmatch(path.stem, again):
+            figures[path.stem] |= counted
             continue
         with tempfile.TemporaryDirectory() as folder:
-            figures[path.stem] = {"layers": attention_layers(onnx.load(path)), **compress(path, Path(folder))}
+            figures[path.stem] = {**counted, **compress(path, Path(folder))}
         record.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(path.stem, figures[path.stem], file=sys.stderr, flush=True)
 

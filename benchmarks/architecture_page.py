@@ -13,6 +13,9 @@ LARGEST_NOTE = 260
 OF_SPEED = "on this host the result runs at"
 """How a remark begins that the page leaves out: toys run in less than a millisecond."""
 
+STEPS = 12
+"""How far `fusion_matrix.attention_layers` looks."""
+
 SMALL_GAIN = 2.0
 """Below this many times smaller the page says which weights stayed float."""
 
@@ -91,7 +94,9 @@ def _cell(name: str, route: str, figures: Mapping[str, Any], not_exported: Mappi
     if "bytes" not in row:
         return "**failed**" + notes.mark([_plain(f"exit code {row['exit_code']}: {row['words']}")])
     before, after = row["bytes"]
-    attention = f"{row.get('fused', '?')} / {row['layers']}" if row["layers"] else "no attention"
+    attention = "none counted" if row["softmaxes"] else "no attention"
+    if row["layers"]:
+        attention = f"{row.get('fused', '?')} / {row['layers']}"
     drift = f"{row['difference']:.1e}" if "difference" in row else "?"
     return f"{before / after:.1f}x · {attention} · {drift}{notes.mark(_remarks(row))}"
 
@@ -104,6 +109,11 @@ def _remarks(row: Mapping[str, Any]) -> list[str]:
     if row["bytes"][0] < SMALL_GAIN * row["bytes"][1] and row.get("heaviest"):
         remarks.append(f"the largest weight left in float: {row['heaviest']}")
     remarks += [f"ONNX Runtime does not run the original: {row['original_fails']}"] if "original_fails" in row else []
+    if row["softmaxes"] and not row["layers"]:
+        remarks.append(
+            f"{row['softmaxes']} Softmax operators, none within {STEPS} operators of a product on either side: "
+            "attention of a form that is not counted, and not fused"
+        )
     compared, inputs = row.get("inputs_compared", (1, 1))
     if compared < inputs:
         remarks.append(f"compared over {compared} of {inputs} inputs: the original runs with no other length")

@@ -16,18 +16,19 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import onnx
 from attempt import environment
 from fusion_matrix import attention_layers
-from host import commit
+from host import commit, describe_host
 from pages import write_between
 
 MARK = "benchmarks/chain_table.py"
 HEAD = (
     "| model | attention, exporter, opset | original MB | after deduplicate | after the chain | times smaller "
-    "| nodes | fused | attention fused | drift | top-1 |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "| nodes | after fuse | attention fused | drift | top-1 |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -39,16 +40,22 @@ def main() -> None:
     options = parser.parse_args()
     kept = options.json.read_text(encoding="utf-8") if options.json and options.json.exists() else "[]"
     rows = {row["model"]: row for row in json.loads(kept)}
-    now = commit()
+    now, host = commit(), described(describe_host(0, sys.executable))
     for model in options.models:
         if rows.get(model.stem, {}).get("commit") != now:
-            rows[model.stem] = {"model": model.stem, "commit": now, **measured(model)}
+            rows[model.stem] = {"model": model.stem, "commit": now, "host": host, **measured(model)}
             if options.json:
                 options.json.write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
     text = as_text(list(rows.values()))
     print(text)
     if options.page:
         write_between(options.page, MARK, text)
+
+
+def described(host: Mapping[str, Any]) -> str:
+    """What figures of drift depend on: the processor's int8 products, and versions."""
+    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    return f"{host['cpu']} ({', '.join(host['instructions'])}), {host['system']}, Python {host['python']}; {versions}"
 
 
 def measured(model: Path) -> dict[str, Any]:
@@ -88,11 +95,11 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     equivalent = max(row["drift"]["fuse"] for row in rows)
     samples = ", ".join(str(number) for number in sorted({row["samples"] for row in rows}))
     said = (
-        f"Commit {commits}; {samples} generated rows a model. Drift after `deduplicate` alone: at most {exact:.1g}; "
-        f"after `fuse`: at most {equivalent:.1e}. Rolled back: "
-        f"{sum(len(row['rolled_back']) for row in rows) or 'nothing'}."
+        f"Commit {commits}; {samples} generated rows a model. Drift after `deduplicate` alone: at most {exact:.2g}; "
+        f"after `fuse`: at most {equivalent:.2g}. Rolled back: "
+        f"{sum(len(row['rolled_back']) for row in rows) or 'nothing'}. {rows[0]['host']}."
     )
-    return "\n".join([HEAD, *map(_line, rows), "", said, ""])
+    return "\n".join([HEAD, *map(_line, rows), "", *wrap(said, 120), ""])
 
 
 def _line(row: Mapping[str, Any]) -> str:

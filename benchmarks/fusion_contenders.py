@@ -197,6 +197,8 @@ def _input(given: Any, sizes: Shape) -> NDArray[Any]:
     random = np.random.default_rng(0)
     if "mask" in given.name:
         return _mask(shape[0], shape[1])
+    if "type" in given.name:
+        return random.integers(0, 2, shape)
     if given.name == "bbox":
         return np.sort(random.integers(0, 9, shape), -1)
     return random.integers(5, 200, shape) if "int" in given.type else random.standard_normal(shape).astype(np.float32)
