@@ -5,9 +5,9 @@
         [--results FOLDER] [--page FILE]
 
 `--peers` is the interpreter of an environment with the packages of `peers.txt`; they never share one with the project.
-`--results` holds results.json, results.md and a drawing of each model. They are written after every run, and what is
-there is not done again, unless the project, the versions or the settings are others: an interrupted command can simply
-be given again. A contender that fails, runs too long or wants too much memory becomes a row that says so.
+`--results` holds results.json, results.md and a drawing of each model, written when a model is finished. What is done
+is not done again, unless the model, the project, the versions or the settings are others: an interrupted command can
+simply be given again. A contender that fails, runs too long or wants too much memory becomes a row that says so.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def compare(
             result["contenders"] = {c.name: rows[c.name] for c in CONTENDERS if c.name in rows}
             rows = result["contenders"]
             if options.results:
-                records.write(result, options.results)
+                records.keep(result, options.results)
+    if options.results:
+        records.write(result, options.results)
     return result
 
 

@@ -62,15 +62,19 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_note(folder: Path) -> No
 
 def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = stored(folder)
-    benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    arguments = ("--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    benchmark(folder, *arguments)
     assert "round" not in capsys.readouterr().err
     assert stored(folder) == before
-    del before["contenders"]["copy"]
-    (folder / "results.json").write_text(json.dumps([before]), encoding="utf-8")
-    benchmark(folder, "--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
+    unfinished = {**before, "contenders": {NAMES[1]: before["contenders"][NAMES[1]]}}
+    (folder / records.FIGURES).unlink()
+    records.keep(unfinished, folder)
+    assert not (folder / records.FIGURES).exists(), "the tables show whole models only"
+    benchmark(folder, *arguments)
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "round" in line] == [f"{MODEL.name}: round 1: copy"]
     assert list(stored(folder)["contenders"]) == list(NAMES)
+    assert not (folder / records.UNFINISHED).exists()
 
 
 def test_a_contender_without_room_is_a_row_with_its_error_and_not_the_end(tmp_path: Path) -> None:
