@@ -59,7 +59,7 @@ class DataFile:
         while length > 0:
             piece = self._read_at(offset, length)
             if not piece:
-                raise ModelError(f"{self.path}: became shorter while it was read; is another program writing it?")
+                raise self._became_shorter()
             pieces.append(piece)
             offset += len(piece)
             length -= len(piece)
@@ -73,7 +73,13 @@ class DataFile:
             return os.read(self._descriptor, length)
 
     def mapped(self) -> mmap.mmap:
-        """Map the whole file, read-only, once."""
+        """Map the whole file, read-only, once.
+
+        Raises:
+            ModelError: the file has become shorter since it was opened; to touch what is gone would end the process.
+        """
+        if os.fstat(self._descriptor).st_size < self.size:
+            raise self._became_shorter()
         if self._map is None:
             self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
         return self._map
@@ -96,7 +102,7 @@ class DataFile:
             while done < length:
                 step = copy(self._descriptor, target.fileno(), length - done, offset + done, position + done)
                 if step == 0:
-                    raise ModelError(f"{self.path}: became shorter while it was read; is another program writing it?")
+                    raise self._became_shorter()
                 done += step
         except OSError as error:
             if done or error.errno not in _COPY_UNSUPPORTED:
@@ -116,6 +122,9 @@ class DataFile:
         """Somebody has written to the file since it was opened; what was read of it may fit nothing."""
         now = os.fstat(self._descriptor)
         return (now.st_mtime_ns, now.st_size) != (self.status.st_mtime_ns, self.status.st_size)
+
+    def _became_shorter(self) -> ModelError:
+        return ModelError(f"{self.path}: became shorter while it was read; is another program writing it?")
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from compressor.errors import RuntimeRefusal
+from compressor.errors import ModelError, RuntimeRefusal
 from compressor.model import wire
 from compressor.model.memory import available_memory_only
 from compressor.model.skeleton import Skeleton, to_skeleton
@@ -40,6 +40,7 @@ def open_session(
 
     Raises:
         RuntimeRefusal: ONNX Runtime cannot load the model; the text says why in its words.
+        ModelError: a file that holds weights has become shorter since it was opened.
     """
     skeleton = to_skeleton(model)
     _raise_constants(skeleton.proto.graph)
@@ -121,6 +122,8 @@ def _open(
         serialized = _embed_rest(skeleton, values, mapped)
         with available_memory_only(mapped_bytes=sum(weight.nbytes for weight in mapped.values())):
             session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
+    except ModelError:
+        raise
     except Exception as error:  # the runtime's exceptions share no public base class
         raise RuntimeRefusal(f"ONNX Runtime cannot load the model: {runtime_words(error)}") from error
     session.compressor_weights = values  # the runtime points into these arrays and does not own them

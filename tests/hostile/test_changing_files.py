@@ -14,6 +14,7 @@ from onnx import TensorProto
 from compressor.errors import ModelError, OutputError
 from compressor.model.load import load
 from compressor.model.save import save
+from compressor.model.session import open_session
 from compressor.model.together import save_together
 from tests.hostile.hostile_models import CANARY, ELEMENTS, WEIGHT, external, with_initializer, write
 
@@ -49,6 +50,19 @@ def test_a_file_that_is_written_to_after_it_was_opened_gives_no_result(
         save(loaded, out, overwrite=True)
     assert out.read_bytes() == b"old"
     assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx", "out.onnx", "w.bin"]
+
+
+@pytest.mark.parametrize("which", ["w.bin", "embedded"])
+def test_a_file_cut_short_between_two_runs_ends_in_a_sentence(model: Path, which: str) -> None:
+    """To touch pages that are gone ends a process by SIGBUS; both runs map the same file."""
+    if which == "embedded":
+        save(load(model), model.with_name("embedded"))
+        model = model.with_name("embedded")
+    loaded = load(model)
+    open_session(loaded)
+    shrink(model.with_name(which))
+    with pytest.raises(ModelError, match="became shorter"):
+        open_session(loaded.clone())
 
 
 def test_a_set_is_not_written_either(model: Path) -> None:
