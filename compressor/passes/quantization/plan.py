@@ -33,6 +33,7 @@ from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
 from compressor.passes.quantization.recurrent import match_lstm
 from compressor.passes.quantization.role import IntegerWeight, Role
 from compressor.passes.quantization.storage import Rewriting, WeightPlan
+from compressor.passes.quantization.weight_norm import match_weight_norm
 from compressor.passes.quantization.weights import FloatWeight, Use
 
 _STORED_AS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -50,8 +51,9 @@ _ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
         match_projection,
         match_einsum,
         match_float_operator,
+        match_weight_norm,
     ),
-    Scheme.WEIGHT_ONLY: (match_gather, match_einsum, match_float_operator),
+    Scheme.WEIGHT_ONLY: (match_gather, match_einsum, match_float_operator, match_weight_norm),
 }
 """Ways to read a use, the first that fits wins."""
 
