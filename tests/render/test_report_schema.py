@@ -1,45 +1,43 @@
-"""docs/report-schema.md says what is in a report, no more and no less: real reports are walked, field by field."""
+"""docs/report-schema.md says what is in a report, no more and no less: real reports are walked, field by field.
+
+docs/report.schema.json says the same to programs.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 
 from compressor import compress, compress_each, compress_together
 from compressor.comparison import compare
 from compressor.inspection import inspect
 from compressor.render.as_json import as_text, each_as_dict, facts_as_dict, report_as_dict, set_as_dict
-from compressor.report import SCHEMA_VERSION, Report
+from compressor.report import SCHEMA_VERSION, Attempt, Report, TaskScore
+from tests.console import ROOT
 from tests.test_together import write_pair
 
-PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_report_schema", ROOT / "scripts" / "make_report_schema.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SCRIPT = load_script()
+SCHEMA = {name: {field: kind for field, (kind, _) in fields.items()} for name, fields in SCRIPT.tables().items()}
 NUMBERS = ("inf", "-inf", "nan")
-
-
-def tables() -> dict[str, dict[str, str]]:
-    """Type of each field, by section of the page."""
-    found: dict[str, dict[str, str]] = {}
-    for section in re.split(r"^##+ ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        rows = re.findall(r"^\| (`.+?`) \| (.+?) \| .+ \|$", section, flags=re.MULTILINE)
-        fields = {name: kind for names, kind in rows for name in re.findall(r"`(\w+)`", names)}
-        if fields:
-            found[section.splitlines()[0]] = fields
-    return found
-
-
-SCHEMA = tables()
-HEAD = ("schema_version", "kind")
-WITHOUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "reports": {"compress": HEAD},
-    "report": {"compress": HEAD},
-    "forecast": {"Step": ("left_alone", "change", "ratio")},
-}
-"""What the page says is missing from a part, by the field that holds it."""
 
 
 def check(value: Any, kind: str, where: str) -> None:
@@ -51,12 +49,12 @@ def check(value: Any, kind: str, where: str) -> None:
     name = re.split(r"[.\[]", where.rstrip("]0123456789["))[-1]
     if kind.startswith("list"):
         assert isinstance(value, list), where
-        part = "compress" if name == "reports" else kind.removeprefix("list").removeprefix(" of ").removesuffix("s")
+        part = SCRIPT.item_of(kind, name)
         for at, item in enumerate(value):
             if part:  # without one, the page says in words what may be in it
                 check(item, part, f"{where}[{at}]")
     elif kind in SCHEMA:
-        check_object(value, kind, where, WITHOUT.get(name, {}).get(kind, ()))
+        check_object(value, kind, where, SCRIPT.WITHOUT.get(name, {}).get(kind, ()))
     else:
         assert SIMPLE[kind](value), f"{where} is {value!r}, not {kind}"
 
@@ -85,7 +83,16 @@ SIMPLE: Mapping[str, Callable[[Any], bool]] = {
 
 
 def read_back(data: Mapping[str, Any]) -> Any:
-    return json.loads(as_text(dict(data)))
+    """What a reader gets, which the schema must not refuse."""
+    read = json.loads(as_text(dict(data)))
+    assert refusals(read) == []
+    return read
+
+
+def refusals(read: Any) -> list[str]:
+    """Where the schema finds `read` to be none of its reports."""
+    errors = jsonschema.Draft202012Validator(SCRIPT.schema()).iter_errors(read)
+    return [error.json_path for error in errors]
 
 
 @pytest.fixture
@@ -103,6 +110,17 @@ def test_every_field_of_a_run_without_figures_is_documented(pair: tuple[Path, Pa
 
 def test_every_field_of_a_rolled_back_run_is_documented(report: Report) -> None:
     check(read_back(report_as_dict(report)), "compress", "compress")
+
+
+def test_every_field_of_a_search_is_documented(report: Report) -> None:
+    found = report.steps[-1].fidelity
+    score = TaskScore(task="classification", metric="accuracy", value=0.9, low=0.86, high=0.93, samples=308)
+    attempt = Attempt(
+        weights={"dynamic": 11, "float": 1}, total_bytes=9, fidelity=found, score=score, speedup=1.5, broken_limits=()
+    )
+    failed = replace(attempt, fidelity=None, score=None, speedup=None, broken_limits=("it does not run",))
+    searched = replace(report, attempts=(attempt, failed), original_score=score)
+    check(read_back(report_as_dict(searched)), "compress", "compress")
 
 
 def test_every_field_of_a_set_is_documented(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -126,7 +144,7 @@ def test_every_field_of_a_comparison_is_documented(pair: tuple[Path, Path], tmp_
 
 
 def test_the_page_names_the_version_that_reports_carry() -> None:
-    assert f"`schema_version` is {SCHEMA_VERSION}." in PAGE.read_text(encoding="utf-8")
+    assert f"`schema_version` is {SCHEMA_VERSION}." in SCRIPT.PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -146,3 +164,14 @@ def test_a_field_that_is_not_as_documented_is_noticed(
     change(data)
     with pytest.raises(AssertionError, match=where):
         check(data, "compress", "compress")
+    assert refusals(data) != [] or "extra" in data, "a field that is added is no reason to refuse a report"
+
+
+def test_the_schema_is_what_the_script_writes_and_a_schema() -> None:
+    assert SCRIPT.SCHEMA.read_text(encoding="utf-8") == SCRIPT.text(), "run scripts/make_report_schema.py"
+    jsonschema.Draft202012Validator.check_schema(SCRIPT.schema())
+
+
+@pytest.mark.parametrize("change", [{"kind": "other"}, {"schema_version": 2}, {"steps": None}])
+def test_what_is_no_report_of_this_version_is_refused(report: Report, change: dict[str, Any]) -> None:
+    assert refusals({**read_back(report_as_dict(report)), **change}) != []
