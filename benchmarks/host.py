@@ -18,7 +18,7 @@ ROOT = HERE.parent
 def describe_host(threads: int, peers: str) -> dict[str, Any]:
     """What a reader needs to judge a figure by; `peers` is the interpreter that runs the peers."""
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "instructions": _instructions(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -40,7 +40,8 @@ def commit() -> str:
     return found.stdout.strip() + ("" if same.returncode == 0 or not found.stdout else ", changed")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor, as the system gives it."""
     return _told("model name") or platform.processor() or platform.machine()
 
 

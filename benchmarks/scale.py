@@ -10,60 +10,69 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from host import commit, processor
 from measure import run
+from scale_page import COPY, Row, as_page, table
+from scale_plots import as_svg
 
 PROJECT = Path(__file__).resolve().parents[1]
-SIZES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+RESULTS = Path(__file__).resolve().parent / "results"
+SIZES = {
+    "one file": (0.5, 2.0, 8.0),
+    "shards": (0.5, 2.0),
+    "unaligned": (0.5, 2.0),
+    "embedded": (0.5, 1.5),  # protobuf ends at 2 GiB
+}
+"""Gigabytes by storage."""
+
 _TIMEOUT = 3600.0
 _COMPRESS = (sys.executable, "-m", "compressor", "compress", "model.onnx", "-o", "out/result.onnx", "--force")
 JOBS = {
-    "copy": (
-        "sh",
-        "-c",
-        "cp --sparse=never model*.data model.onnx out/ 2>/dev/null || cp model.onnx out/; sync -f out",
-    ),
+    COPY: ("sh", "-c", "cp --sparse=never model* out/; sync -f out"),
     "deduplicate": (*_COMPRESS, "--passes", "deduplicate", "--no-verify"),
     "deduplicate and quantize": (*_COMPRESS, "--passes", "deduplicate,quantize", "--no-verify"),
+    "default chain": (*_COMPRESS, "--no-verify"),
     "deduplicate, verified": (*_COMPRESS, "--passes", "deduplicate"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One job on one model: medians over rounds, sizes in bytes."""
-
-    storage: str
-    gigabytes: float
-    job: str
-    source_bytes: int
-    written_bytes: int
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss_bytes: int
-    peak_anonymous_bytes: int
+USUAL = tuple(JOBS)[:3]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where models and results are written, and deleted again")
-    parser.add_argument("--sizes", type=float, nargs="+", default=SIZES, help="gigabytes")
-    parser.add_argument("--storage", nargs="+", default=["one file"], help="embedded, one file, shards, unaligned")
-    parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=list(JOBS))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--sizes", type=float, nargs="+", help="gigabytes, in place of those usual for each storage")
+    parser.add_argument("--storage", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--jobs", nargs="+", default=list(USUAL), choices=list(JOBS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--save", action="store_true", help="replace the table and the drawing in results/")
     arguments = parser.parse_args()
+    host = _host(arguments.rounds)
     rows: list[Row] = []
     for storage in arguments.storage:
-        for size in arguments.sizes:
-            if storage == "embedded" and size > 1.9:
-                continue  # protobuf ends at 2 GiB
+        for size in arguments.sizes or SIZES[storage]:
             rows += measured(arguments.folder, storage, size, arguments.jobs, arguments.rounds)
-            if arguments.json:
-                arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+            if arguments.save:
+                _save(host, rows)
     print(table(rows))
+
+
+def _host(rounds: int) -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    load, _, _ = os.getloadavg()
+    return {
+        "cpu": processor(), "cores": os.cpu_count(), "memory": memory, "load": load, "commit": commit(),
+        "rounds": "one round" if rounds == 1 else f"medians of {rounds} rounds",
+    }  # fmt: skip
+
+
+def _save(host: dict[str, Any], rows: list[Row]) -> None:
+    (RESULTS / "scale.json").write_text(json.dumps({**host, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    (RESULTS / "scale.md").write_text(as_page(host, rows), encoding="utf-8")
+    (RESULTS / "scale.svg").write_text(as_svg(rows), encoding="utf-8")
 
 
 def measured(parent: Path, storage: str, gigabytes: float, jobs: list[str], rounds: int) -> list[Row]:
@@ -108,31 +117,17 @@ def _measure(folder: Path, storage: str, gigabytes: float, job: str, source_byte
 
 
 def _median(rows: list[Row]) -> Row:
-    numbers = ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_anonymous_bytes")
-    medians = {name: statistics.median(getattr(row, name) for row in rows) for name in numbers}
-    return Row(**{**asdict(rows[0]), **medians})
+    def middle(name: str) -> float:
+        return float(statistics.median(getattr(row, name) for row in rows))
+
+    return replace(
+        rows[0], wall_seconds=middle("wall_seconds"), cpu_seconds=middle("cpu_seconds"),
+        peak_rss_bytes=middle("peak_rss_bytes"), peak_anonymous_bytes=middle("peak_anonymous_bytes"),
+    )  # fmt: skip
 
 
 def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def table(rows: list[Row]) -> str:
-    """Markdown; speed is that of the source's bytes, against the copy's on the same model."""
-    lines = [
-        "| storage | GB | job | wall s | CPU s | MB/s | of copy's speed | peak RSS MB | anonymous MB | written GB |",
-        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    copies = {(row.storage, row.gigabytes): row.wall_seconds for row in rows if row.job == "copy"}
-    for row in rows:
-        share = copies.get((row.storage, row.gigabytes), float("nan")) / row.wall_seconds
-        cells = (
-            row.storage, f"{row.source_bytes / 1e9:.2f}", row.job, f"{row.wall_seconds:.1f}", f"{row.cpu_seconds:.1f}",
-            f"{row.source_bytes / 1e6 / row.wall_seconds:.0f}", f"{share:.0%}", f"{row.peak_rss_bytes / 1e6:.0f}",
-            f"{row.peak_anonymous_bytes / 1e6:.0f}", f"{row.written_bytes / 1e9:.2f}",
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

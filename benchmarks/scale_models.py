@@ -121,7 +121,8 @@ def _model(tensors: list[TensorProto], count: int, words: int) -> onnx.ModelProt
     nodes = [helper.make_node("Gather", ["embedding", "ids"], ["x0"])]
     for number in range(count):
         nodes.append(helper.make_node("MatMul", [f"x{number}", f"layer.{number}"], [f"product{number}"]))
-        nodes.append(helper.make_node("Tanh", [f"product{number}"], [f"x{number + 1}"]))
+        nodes.append(helper.make_node("Tanh", [f"product{number}"], [f"step{number}"]))
+        nodes.append(helper.make_node("Add", [f"x{number}", f"step{number}"], [f"x{number + 1}"]))  # zeros pass it on
     nodes.append(helper.make_node("MatMul", [f"x{count}", "head"], ["logits"]))
     ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "sequence"])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "sequence", words])
