@@ -45,7 +45,7 @@ def report_as_table(report: Report, *, verbose: bool = False, worst: int = 0) ->
     ]
     parts += notes if verbose else [Group(*notes)]
     if report.attempts:
-        parts.append(search_as_table(report.attempts))
+        parts.append(search_as_table(report.attempts, verbose=verbose))
     parts += _fidelity(report, verbose, worst)
     parts += notices(report.warnings, report.broken_limits)
     return Group(

@@ -37,14 +37,16 @@ def worst_as_table(fidelity: Fidelity, count: int) -> Table | Text:
     if not worst:
         return Text("worst samples: no sample's row differs")
     has_several, has_texts = len(fidelity.outputs) > 1, any(sample.excerpt for sample in worst)
-    table = _table("worst sample", "cosine", *(["of output"] if has_several else []))
-    if has_texts:
-        table.add_column("it begins", no_wrap=True, overflow="ellipsis")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("worst", no_wrap=True)
+    table.add_column("cosine", no_wrap=True)
+    for name in (*(["of output"] if has_several else []), *(["it begins"] if has_texts else [])):
+        table.add_column(name, overflow="fold")
     for sample in worst:
-        output = [sample.output] if has_several else []
-        shown = [*output, *([sample.excerpt] if has_texts else [])]
-        cells = (Text(figures.printable(text)) for text in shown)
-        table.add_row(f"row {sample.row:,}", figures.cosine(sample.cosine), *cells)
+        output = [Text(figures.printable(sample.output))] if has_several else []
+        # What does not fit is cut, so that a sample has one line.
+        text = [Text(figures.printable(sample.excerpt), no_wrap=True, overflow="ellipsis")] if has_texts else []
+        table.add_row(f"row {sample.row:,}", figures.cosine(sample.cosine), *output, *text)
     return table
 
 

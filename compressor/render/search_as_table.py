@@ -5,23 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from compressor.render import figures
 from compressor.report import Attempt
 
+ROWS_SHOWN = 7
+"""Attempts shown before those that are farthest from the chosen one in size are left out."""
 
-def search_as_table(attempts: Sequence[Attempt]) -> Table:
-    """Lay out `attempts`, each with what it is like and whether it keeps the limits."""
+
+def search_as_table(attempts: Sequence[Attempt], *, verbose: bool = False) -> RenderableType:
+    """Lay out `attempts`, each with what it is like and whether it keeps the limits; `verbose` shows them all."""
+    by_size = sorted(attempts, key=lambda attempt: attempt.total_bytes)
+    shown = by_size if verbose else _nearest(by_size)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("tried: weights by scheme")
     for name in ("size", measure_of(attempts), "speed"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for attempt in sorted(attempts, key=lambda attempt: attempt.total_bytes):
+    for attempt in shown:
         table.add_row(*cells(attempt, attempts), style="bold" if attempt.is_chosen else "")
-    return table
+    if len(shown) == len(by_size):
+        return table
+    return Group(table, Text(f"and {len(by_size) - len(shown)} more, larger or smaller (-v shows all)", style="dim"))
+
+
+def _nearest(by_size: list[Attempt]) -> list[Attempt]:
+    """The chosen attempt, and its neighbours on both sides."""
+    chosen = next((at for at, attempt in enumerate(by_size) if attempt.is_chosen), 0)
+    start = max(0, min(chosen - ROWS_SHOWN // 2, len(by_size) - ROWS_SHOWN))
+    return by_size[start : start + ROWS_SHOWN]
 
 
 def cells(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Text]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from rich.console import RenderableType
 
 from compressor.render.as_table import report_as_table
@@ -46,6 +47,16 @@ def test_the_worst_samples_are_shown_by_what_they_begin_with(printed: Printed) -
     assert "row 13 0.98500 logits where is my [card]?\\x1b[2J" in " ".join(text.split())
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_a_text_gives_way_to_figures(printed: Printed, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    named = replace(WORST[0], excerpt="word " * 11 + "end")
+    lines = printed(worst_as_table(replace(found(), worst_samples=(named,)), 1)).splitlines()
+    assert lines[-1].startswith("row 13  0.98500  logits")
+    assert max(map(len, lines)) <= int(columns)
+    assert lines[-1].endswith("end" if columns == "200" else "…")
+
+
 def test_an_output_that_is_the_only_one_is_not_named(printed: Printed) -> None:
     text = printed(worst_as_table(replace(fidelity(DRIFTED), worst_samples=WORST[:1]), 1))
     assert "logits" not in text
@@ -56,7 +67,7 @@ def test_a_report_shows_them_only_when_asked(report: Report, printed: Printed) -
     report = replace(report, steps=(*report.steps[:-1], replace(report.steps[-1], fidelity=found())))
     assert "SQNR" not in printed(report_as_table(report))
     assert "SQNR" in printed(report_as_table(report, verbose=True))
-    assert "worst sample" in printed(report_as_table(report, worst=2))
+    assert "row 13" in printed(report_as_table(report, worst=2))
 
 
 def test_a_comparison_shows_every_measure(comparison: object, printed: Printed) -> None:

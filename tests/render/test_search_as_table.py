@@ -9,7 +9,7 @@ import pytest
 from rich.console import RenderableType
 
 from compressor.render.as_table import report_as_table
-from compressor.render.search_as_table import is_dominated, search_as_table
+from compressor.render.search_as_table import ROWS_SHOWN, is_dominated, search_as_table
 from compressor.report import Attempt, Fidelity, Report
 from tests.render.drawn import DRIFTED, fidelity
 
@@ -41,6 +41,18 @@ def test_attempts_are_sorted_by_size_and_judged(printed: Callable[[RenderableTyp
         "11 fp16 2.00 MB - - does not run",
         "11 float 4.00 MB 0.99990 0.90x on the Pareto front",
     ]
+
+
+@pytest.mark.parametrize(("chosen", "first"), [(0, 0), (2, 0), (8, 5), (15, 9)])
+def test_of_many_attempts_those_near_the_chosen_one_are_shown(
+    printed: Callable[[RenderableType], str], chosen: int, first: int
+) -> None:
+    many = [replace(CLEAN, total_bytes=(at + 1) * 10**6, is_chosen=at == chosen) for at in range(16)]
+    lines = printed(search_as_table(many)).splitlines()
+    assert [line.split()[2] for line in lines[2:-1]] == [f"{first + at + 1}.00" for at in range(ROWS_SHOWN)]
+    assert lines[-1] == "and 9 more, larger or smaller (-v shows all)"
+    assert sum("chosen" in line for line in lines) == 1
+    assert len(printed(search_as_table(many, verbose=True)).splitlines()) == 2 + 16
 
 
 @pytest.mark.parametrize(("attempt", "expected"), [(SMALL, False), (FAST, False), (SLOW, True), (CLEAN, False)])
