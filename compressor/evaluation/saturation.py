@@ -6,6 +6,7 @@ two neighbours along the sum exceed 128 together, the sum can saturate. Weights 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.judge import Judge
 from compressor.model.tensors import all_graphs
+from compressor.model.weights import read_ranges
 from compressor.report import Fidelity
 
 EXACT_SUMS = {"session.x64quantprecision": "1"}
@@ -24,6 +26,9 @@ SATURATES = "saturate"
 """What `host.name_int8_path` says of such a processor."""
 
 _LARGEST_PAIR = 128
+
+_BLOCK_ELEMENTS = 1 << 20
+"""Elements of a weight looked at at once."""
 
 _WEIGHTS = {
     ("", "MatMulInteger"): (1,),
@@ -43,7 +48,7 @@ def weights_that_may_saturate(model: ir.Model) -> list[str]:
         for node in graph:
             for name, integers, axis in _signed_weights(node):
                 if name not in found:
-                    found[name] = _largest_pair(integers, axis) > _LARGEST_PAIR
+                    found[name] = any(pairs.max(initial=0) > _LARGEST_PAIR for pairs in _pairs(integers, axis))
     return [name for name, is_too_large in found.items() if is_too_large]
 
 
@@ -64,7 +69,7 @@ def explain_saturation(judge: Judge, candidate: ir.Model, found: Fidelity, int8_
     )
 
 
-def _signed_weights(node: ir.Node) -> Iterator[tuple[str, NDArray[np.int8], int]]:
+def _signed_weights(node: ir.Node) -> Iterator[tuple[str, ir.TensorProtocol, int]]:
     for index in _WEIGHTS.get((node.domain, node.op_type), ()):
         value, axis = (node.inputs[index] if index < len(node.inputs) else None), -2
         producer = value.producer() if value is not None else None
@@ -72,12 +77,20 @@ def _signed_weights(node: ir.Node) -> Iterator[tuple[str, NDArray[np.int8], int]
             # Before a weight, that swaps the two axes that are multiplied.
             value, axis = producer.inputs[0], -1
         tensor = value.const_value if value is not None else None
-        if value is not None and tensor is not None and tensor.dtype is ir.DataType.INT8 and len(tensor.shape) > 1:
-            yield value.name or "", tensor.numpy(), axis
+        if value is None or tensor is None or tensor.dtype is not ir.DataType.INT8 or not tensor.size:
+            continue
+        if len(tensor.shape) > 1:
+            yield value.name or "", tensor, axis
 
 
-def _largest_pair(integers: NDArray[np.int8], axis: int) -> int:
-    magnitudes = np.abs(np.moveaxis(integers, axis, -1).astype(np.int16))
-    even, odd = magnitudes[..., 0::2], magnitudes[..., 1::2]
-    pairs = even[..., : odd.shape[-1]] + odd
-    return int(pairs.max(initial=0))
+def _pairs(integers: ir.TensorProtocol, axis: int) -> Iterator[NDArray[np.int16]]:
+    """Add the magnitudes of neighbours 2k and 2k + 1 along one of the last two axes, some rows at a time."""
+    *outer, rows, columns = integers.shape.numpy()
+    step = max(2, _BLOCK_ELEMENTS // max(1, columns) // 2 * 2)  # an even number, so that neighbours stay together
+    tops = (matrix * rows + top for matrix in range(math.prod(outer)) for top in range(0, rows, step))
+    ranges = ((top * columns, (top + min(step, rows - top % rows)) * columns) for top in tops)
+    for block in read_ranges(integers, ranges):
+        magnitudes = np.abs(block.reshape(-1, columns).astype(np.int16))
+        along = magnitudes if axis == -2 else magnitudes.T
+        odd = along[1::2]
+        yield along[0::2][: len(odd)] + odd

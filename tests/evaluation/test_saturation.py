@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from compressor.comparison import compare
+from compressor.evaluation import saturation
 from compressor.evaluation.contract import Refusal
 from compressor.evaluation.judge import Judge, appoint_judge
 from compressor.evaluation.saturation import EXACT_SUMS, explain_saturation, weights_that_may_saturate
@@ -47,10 +48,32 @@ def test_two_neighbours_along_the_sum_may_be_too_large_together(weight: Array, e
     assert weights_that_may_saturate(integer(weight, text)) == expected
 
 
+def test_a_weight_without_elements_saturates_nothing() -> None:
+    text = (INTEGER % "w").replace("float[N, 2] y", "float[N, 0] y")
+    assert weights_that_may_saturate(integer(np.zeros((4, 0), np.int8), text)) == []
+
+
 def test_neighbours_are_found_through_a_transpose() -> None:
     text = INTEGER.replace("{", "{ t = Transpose<perm = [1, 0]>(w)") % "t"
     assert weights_that_may_saturate(integer(columns(127, 2, 0, 0).T.copy(), text)) == ["w"]
     assert weights_that_may_saturate(integer(np.array([[127, 1, 0, 0], [127, 1, 0, 0]], np.int8), text)) == []
+
+
+@pytest.mark.parametrize("block", [1, 40, 1 << 20])
+@pytest.mark.parametrize("place", [(0, 0, 0), (0, 6, 3), (2, 2, 1), (2, 7, 9)], ids=str)
+def test_a_pair_is_found_wherever_it_is(
+    place: tuple[int, int, int], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saturation, "_BLOCK_ELEMENTS", block)
+    stacked = np.ones((3, 9, 10), np.int8)
+    matrix, row, column = place
+    stacked[matrix, row, column] = -127
+    text = """g (float[N, 9] x) => (float[3, N, 10] y) {
+        q, s, z = DynamicQuantizeLinear(x) i = MatMulInteger(q, w, z) f = Cast<to = 1>(i) y = Mul(f, s)
+    }"""
+    assert weights_that_may_saturate(integer(stacked, text)) == []
+    stacked[matrix, row + 1 - 2 * (row % 2), column] = 2
+    assert weights_that_may_saturate(integer(stacked, text)) == ["w"]
 
 
 @pytest.mark.parametrize("graph", [
