@@ -28,6 +28,7 @@ import onnx
 from architecture_page import as_page
 from fusion_contenders import SHAPES, attention_operators, difference, outputs
 from fusion_matrix import attention_layers
+from host import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_LIMIT = 300.0
@@ -126,8 +127,9 @@ def main() -> None:
     measure(paths, figures, options.json, options.again)
     failed = options.folder / "failed.json"
     not_exported = json.loads(failed.read_text(encoding="utf-8")) if failed.exists() else {}
-    host = f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}, " + ", ".join(
-        f"{name} {metadata.version(name)}" for name in PACKAGES
+    host = (
+        f"{datetime.date.today()}, commit {commit()}, {platform.machine()}, Python {platform.python_version()}, "
+        + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     )
     if options.page:
         kept = {path.stem: figures[path.stem] for path in paths}

@@ -25,6 +25,7 @@ from typing import Any
 import onnx
 from fusion_contenders import CONTENDERS, attention_operators
 from fusion_page import as_page
+from host import commit
 
 TIME_LIMIT = 60.0
 """Seconds for one model; the slowest contender takes 5 for models of this size."""
@@ -154,8 +155,9 @@ def main() -> None:
     measure(paths, options.only, figures, options.json, set(options.again))
     failed = options.folder / "failed.json"
     not_exported = json.loads(failed.read_text(encoding="utf-8")) if failed.exists() else {}
-    host = f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}, " + ", ".join(
-        f"{name} {metadata.version(name)}" for name in PACKAGES
+    host = (
+        f"{datetime.date.today()}, commit {commit()}, {platform.machine()}, Python {platform.python_version()}, "
+        + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     )
     if options.page:
         kept = {path.stem: figures[path.stem] for path in paths if is_measured(figures[path.stem])}
