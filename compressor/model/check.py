@@ -11,8 +11,11 @@ import onnx_ir as ir
 from compressor.errors import ModelError
 from compressor.model.standins import DOMAIN, put_in_standins
 
-MAX_EXPANDED_NODES = 1_000_000
-"""Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking."""
+MAX_EXPANDED_NODES = 100_000
+"""Nodes a model may have once its functions are inlined; the checker and the runtime inline without asking.
+
+ONNX Runtime 1.31 takes 3.5 s of processor time to load 16,384 such nodes, 12.3 s for 32,768, and so on by 3.5.
+"""
 
 _FunctionKey: TypeAlias = tuple[str, str, str]
 """Domain, name and overload."""
@@ -244,7 +247,9 @@ def _check_functions(model: onnx.ModelProto) -> None:
         expanded[key] = len(bodies[key]) + sum(expanded[called] for called in calls[key])
     main = sum(expanded.get(_callee(node), 0) for node in _with_inner(model.graph.node))
     if max([main, *expanded.values()]) > MAX_EXPANDED_NODES:
-        raise ModelError(f"its functions unfold to more than {MAX_EXPANDED_NODES} nodes; no runtime can take that")
+        raise ModelError(
+            f"its functions unfold to more than {MAX_EXPANDED_NODES:,} nodes; runtimes take minutes for that"
+        )
 
 
 def _callee(node: onnx.NodeProto) -> _FunctionKey:
