@@ -11,16 +11,13 @@ measures those that match a pattern anew.
 from __future__ import annotations
 
 import argparse
-import datetime
 import fnmatch
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +25,10 @@ import onnx
 from architecture_page import as_page
 from fusion_contenders import SHAPES, attention_operators, difference, outputs
 from fusion_matrix import attention_layers
-from host import commit
+from host import when_and_where
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_LIMIT = 300.0
-PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "onnxscript")
 
 
 def usual_exports(folder: Path, route: str) -> list[Path]:
@@ -127,10 +123,7 @@ def main() -> None:
     measure(paths, figures, options.json, options.again)
     failed = options.folder / "failed.json"
     not_exported = json.loads(failed.read_text(encoding="utf-8")) if failed.exists() else {}
-    host = (
-        f"{datetime.date.today()}, commit {commit()}, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    )
+    host = when_and_where()
     if options.page:
         kept = {path.stem: figures[path.stem] for path in paths}
         options.page.write_text(as_page(kept, not_exported, options.routes, host), encoding="utf-8")

@@ -11,26 +11,22 @@ measures one contender anew.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import selectors
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnx
 from fusion_contenders import CONTENDERS, attention_operators
 from fusion_page import as_page
-from host import commit
+from host import when_and_where
 
 TIME_LIMIT = 60.0
 """Seconds for one model; the slowest contender takes 5 for models of this size."""
 
-PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "onnxscript")
 PRODUCTS = ("MatMul", "Einsum", "FusedMatMul")
 STEPS = 12
 """Operators between a product and the Softmax at most; the longest export here has 9."""
@@ -155,10 +151,7 @@ def main() -> None:
     measure(paths, options.only, figures, options.json, set(options.again))
     failed = options.folder / "failed.json"
     not_exported = json.loads(failed.read_text(encoding="utf-8")) if failed.exists() else {}
-    host = (
-        f"{datetime.date.today()}, commit {commit()}, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    )
+    host = when_and_where()
     if options.page:
         kept = {path.stem: figures[path.stem] for path in paths if is_measured(figures[path.stem])}
         options.page.write_text(as_page(kept, not_exported, host), encoding="utf-8")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,13 @@ def describe_host(threads: int, peers: str) -> dict[str, Any]:
         "versions": versions(),
         "peers": _versions_of(peers),
     }
+
+
+def when_and_where() -> str:
+    """What the pages of the matrices say of the place where they were made."""
+    made_with = (f"{name} {metadata.version(name)}" for name in ("onnx", "onnxruntime", "onnx-ir", "onnxscript"))
+    place = f"{platform.machine()}, Python {platform.python_version()}"
+    return f"{datetime.date.today()}, commit {commit()}, {place}, {', '.join(made_with)}"
 
 
 def commit() -> str:
