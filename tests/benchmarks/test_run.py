@@ -60,6 +60,16 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_note(folder: Path) -> No
     assert "- onnxslim: skipped, onnxslim is not installed" in (folder / "results.md").read_text(encoding="utf-8")
 
 
+def test_times_what_a_contender_takes_and_what_it_makes(tmp_path: Path) -> None:
+    benchmark(tmp_path, "--rounds", "2", "--only", "copy")
+    row = stored(tmp_path)["contenders"]["copy"]
+    walls = sorted(run["wall_seconds"] for run in row["runs"])
+    assert len(walls) == 2
+    assert 0 < walls[0] <= row["median"]["wall_seconds"] <= walls[1]
+    assert row["findings"]["latency"]["result_ms"] > 0
+    assert stored(tmp_path)["settings"]["timed"]
+
+
 def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = stored(folder)
     arguments = ("--untimed", "--rounds", "1", "--only", *NAMES, ABSENT)
