@@ -149,7 +149,8 @@ def _collect(terms: list[tuple[Monomial, int]]) -> Size:
         sums[names] = sums.get(names, 0) + coefficient
     kept = tuple(sorted((names, c) for names, c in sums.items() if c))
     if len(kept) > MAX_TERMS or any(len(names) > MAX_TERMS for names, _ in kept):
-        return Size.of(f"sum#{hash(kept)}")
+        # As text: to Python, the hashes of -1 and -2 are the same.
+        return Size.of(f"sum#{hash(tuple((names, str(c)) for names, c in kept))}")
     return Size(kept)
 
 

@@ -112,19 +112,20 @@ def _filled_up(value: ir.Value, shape: Shape | None, stated: Shape | None) -> Sh
 def infer(graph: ir.Graph, opset: int) -> Facts:
     """Work out the facts of `graph` in one walk; an operator without a rule says what the model states of it."""
     facts = Facts()
+    numbers: dict[ir.Graph, int] = {}
     for node in nodes_of(graph):
         if isinstance(node.graph, ir.Graph) and node.graph is not graph:
-            _forget_names(facts, node.graph)
+            _forget_names(facts, node.graph, numbers.setdefault(node.graph, len(numbers)))
         learn_node(facts, node, opset)
     return facts
 
 
-def _forget_names(facts: Facts, inner: ir.Graph) -> None:
+def _forget_names(facts: Facts, inner: ir.Graph, number: int) -> None:
     """Give the inputs of an inner graph sizes of their own: a name there is not the size of that name outside."""
     for value in inner.inputs:
         if value.shape is not None and value not in facts:
             sizes = (
-                Size.of(size if isinstance(size, int) else f"{value.name}@{id(inner)}[{axis}]")
+                Size.of(size if isinstance(size, int) else f"{value.name}@{number}[{axis}]")
                 for axis, size in enumerate(value.shape)
             )
             facts.learn(value, Fact(tuple(sizes), value.dtype))

@@ -53,6 +53,12 @@ def test_sizes_calculate_as_numbers_do(left: Size, right: Size, run: dict[str, i
         assert a == b
 
 
+def test_long_sums_that_differ_in_one_coefficient_differ() -> None:
+    many = sum((Size.of(f"n{number}") for number in range(20)), Size.of(0))
+    assert many - Size.of("m") != many - Size.of("m") - Size.of("m")
+    assert many - Size.of("m") == many - Size.of("m")
+
+
 @given(st.integers(-20, 20), st.integers(0, 9), st.integers(1, 7), st.integers(-4, 4), st.integers(1, 7))
 def test_a_quotient_of_a_quotient_is_rounded_down_twice(
     constant: int, factor: int, by: int, more: int, further: int
