@@ -74,4 +74,8 @@ def test_the_table_of_the_chain_says_what_was_measured() -> None:
     assert "| gpt2 | sdpa, dynamo 20 | 500.0 | 400.0 | 100.0 | 5.0 | 1,234 | 210 | 12 of 12 | 3.1e-02 | 98.8% |" in text
     said = " ".join(text.split())
     assert "after `fuse`: at most 2e-07. Rolled back: nothing. a processor (avx2), Linux" in said
+    unverified = {**row, "model": "large", "drift": {}, "top1": None, "samples": 0}
+    assert "| large | 20 | 500.0 | 400.0 | 100.0 | 5.0 | 1,234 | 210 | 12 of 12 | not run | - |" in chain_table.as_text(
+        [row, unverified]
+    )
     assert "Rolled back: 1." in chain_table.as_text([{**row, "rolled_back": ["fuse"]}])
