@@ -7,44 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
-from typer.testing import CliRunner, Result
 
 import compressor
 from compressor import pipeline
-from compressor.checks import DEFAULT_ATOL, SAME_OPERATORS_ATOL
-from compressor.cli import ExitCode, app
+from compressor.cli import ExitCode
 from compressor.errors import ModelError
-from compressor.recipe import Recipe
 from compressor.report import Outcome, Report
 from compressor.selection import beside_model
-
-TWICE = """
-<ir_version: 8, opset_import: ["" : 17]>
-g (float[batch, 64] x) => (float[batch, 64] y)
-{
-    inner = MatMul(x, first)
-    y = MatMul(inner, second)
-}
-"""
-"""Two equal weights, so that every pass but fuse has something to do."""
+from tests.commands import draw_twice, run
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    drawn = onnx.parser.parse_model(TWICE)
-    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
-    for name in ("first", "second"):
-        drawn.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
-    path = tmp_path / "model.onnx"
-    onnx.save(drawn, path)
-    return path
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return draw_twice(tmp_path)
 
 
 def test_writes_the_result_beside_the_model_and_prints_the_report(model: Path) -> None:
@@ -61,62 +37,6 @@ def test_measures_accuracy_unless_told_not_to(model: Path) -> None:
     result = run("compress", model, "--passes", "deduplicate")
     assert result.exit_code == ExitCode.DONE, result.stderr
     assert "bit-identical on" in result.stdout
-
-
-def test_passes_run_in_the_order_given(model: Path) -> None:
-    read = json.loads(run("compress", model, "--no-verify", "--passes", "quantize, deduplicate", "--json", "-").stdout)
-    assert [step["name"] for step in read["steps"]] == ["quantize", "deduplicate"]
-
-
-def test_a_scheme_is_a_shortcut_for_the_option_of_quantize(model: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.onnx"
-    result = run("compress", model, "-o", out, "--passes", "quantize", "--scheme", "fp16", "--no-verify", "--json", "-")
-    assert result.exit_code == 0
-    (step,) = json.loads(result.stdout)["steps"]
-    assert step["counts"]["stored_as_fp16"] == step["counts"]["weights_quantized"]
-
-
-def test_what_is_excluded_stays_float(model: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.onnx"
-    options = ["--passes", "quantize", "--no-verify", "--exclude", "nothing", "--exclude", "*", "--json", "-"]
-    result = run("compress", model, "-o", out, *options)
-    (step,) = json.loads(result.stdout)["steps"]
-    assert step["outcome"] == "unchanged"
-    assert {"excluded by '*'"} == {skip["reason"] for skip in step["skipped"] if "min_elements" not in skip["reason"]}
-    assert step["reason"] == "nothing in this model is excluded by 'nothing'"
-
-
-def test_an_exclusion_without_a_pass_that_quantizes_is_refused(model: Path, tmp_path: Path) -> None:
-    result = run("compress", model, "-o", tmp_path / "out.onnx", "--passes", "deduplicate", "--exclude", "a")
-    assert result.exit_code == 2
-    assert "nothing to exclude 'a' from" in result.stderr
-
-
-def test_a_scheme_without_a_pass_that_quantizes_is_refused(model: Path, tmp_path: Path) -> None:
-    result = run("compress", model, "-o", tmp_path / "out.onnx", "--passes", "deduplicate", "--scheme", "fp16")
-    assert result.exit_code == 2
-    assert "none of the passes is 'quantize'" in result.stderr
-
-
-def test_a_recipe_file_names_the_passes(model: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(Recipe.from_names(["deduplicate"]).to_toml())
-    read = json.loads(run("compress", model, "--no-verify", "--recipe", recipe, "--json", "-").stdout)
-    assert [step["name"] for step in read["steps"]] == ["deduplicate"]
-
-
-def test_a_target_keeps_operators_of_onnx_runtime_out(tmp_path: Path) -> None:
-    source, out = Path(__file__).parents[1] / "fixtures/bert.eager.torchscript11.onnx", tmp_path / "out.onnx"
-    result = run("compress", source, "-o", out, "--no-verify", "--passes", "fuse,quantize", "--target", "standard")
-    assert result.exit_code == ExitCode.DONE, result.stderr
-    assert {entry.domain for entry in onnx.load(out).opset_import} == {""}
-    assert "the opset was raised from 11 to 23" in " ".join(result.stdout.split())
-
-
-def test_a_target_without_a_pass_that_it_concerns_is_refused(model: Path) -> None:
-    result = run("compress", model, "--passes", "deduplicate", "--target", "standard")
-    assert result.exit_code == ExitCode.BAD_INPUT
-    assert "none of the passes puts operators in" in " ".join(result.stderr.split())
 
 
 def test_json_on_stdout_is_alone_there(model: Path) -> None:
@@ -261,55 +181,6 @@ def test_an_interruption_is_one_line_and_leaves_no_file(monkeypatch: pytest.Monk
     assert list(model.parent.iterdir()) == [model]
 
 
-def test_inspect_prints_and_writes_nothing(model: Path) -> None:
-    result = run("inspect", model)
-    assert result.exit_code == ExitCode.DONE, result.stderr
-    assert "1 weight stored more than once" in result.stdout
-    assert list(model.parent.iterdir()) == [model]
-
-
-def test_inspect_as_json(model: Path) -> None:
-    read = json.loads(run("inspect", model, "--json", "-").stdout)
-    assert read["kind"] == "inspect"
-    assert read["duplicates"] == [{"members": ["first", "second"], "saved_bytes": 64 * 64 * 4}]
-
-
-def test_compare_ends_with_0_or_1(model: Path, tmp_path: Path) -> None:
-    small = tmp_path / "small.onnx"
-    assert run("compress", model, "-o", small, "--no-verify").exit_code == ExitCode.DONE
-    strict, loose = (run("compare", model, small, "--atol", atol) for atol in ("1e-9", "1e9"))
-    assert (strict.exit_code, loose.exit_code) == (ExitCode.BROKEN, ExitCode.DONE)
-    assert "NOT VALID" in strict.stdout
-    assert "Valid" in loose.stdout
-
-
-def test_the_tolerance_is_small_where_only_weights_can_differ(model: Path, tmp_path: Path) -> None:
-    merged, small = tmp_path / "merged.onnx", tmp_path / "small.onnx"
-    run("compress", model, "-o", merged, "--no-verify", "--passes", "deduplicate")
-    run("compress", model, "-o", small, "--no-verify")
-    found = [json.loads(run("compare", model, other, "--json", "-").stdout)["atol"] for other in (merged, small)]
-    assert found == [SAME_OPERATORS_ATOL, DEFAULT_ATOL]
-
-
-def test_limits_take_the_place_of_the_tolerance(model: Path, tmp_path: Path) -> None:
-    small = tmp_path / "small.onnx"
-    run("compress", model, "-o", small, "--no-verify")
-    good = run("compare", model, small, "--min-cosine", "0.5")
-    assert good.exit_code == ExitCode.DONE, good.stdout
-    assert "Valid: every limit holds" in good.stdout
-    bad = run("compare", model, small, "--min-cosine", "1", "--max-size", "1%")
-    assert bad.exit_code == ExitCode.BROKEN
-    assert bad.stdout.count("limit broken:") == 2
-    assert "NOT VALID: 2 limits broken" in bad.stdout
-
-
-def test_compare_as_json(model: Path) -> None:
-    read = json.loads(run("compare", model, model, "--json", "-").stdout)
-    assert read["kind"] == "compare"
-    assert read["is_valid"] is True
-    assert all(check["holds"] for check in read["checks"])
-
-
 @pytest.mark.parametrize("command", [(), ("compress",), ("inspect",), ("compare",)])
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
@@ -350,29 +221,3 @@ def test_limits_that_need_runs_are_refused_with_no_verify(model: Path) -> None:
     result = run("compress", model, "--no-verify", "--min-speedup", "1")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "min_speedup: can only be checked by running the models" in result.stderr
-
-
-def test_a_search_prints_what_it_tried_and_keeps_its_recipe(model: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.onnx"
-    result = run("compress", model, "-o", out, "--search", "--min-cosine", "0.9")
-    assert result.exit_code == ExitCode.DONE, result.stderr
-    assert "chosen" in result.stdout
-    recipe = tmp_path / "out.recipe.toml"
-    assert Recipe.from_toml(recipe).to_toml() == recipe.read_text()
-
-
-def test_a_scheme_beside_a_search_is_refused(model: Path) -> None:
-    refused = run("compress", model, "--search", "--min-cosine", "0.9", "--scheme", "fp16")
-    assert refused.exit_code == ExitCode.BAD_INPUT
-    assert "--search chooses the scheme of every weight" in refused.stderr
-
-
-def test_a_recipe_can_be_printed_and_is_not_written_over_anything_else(model: Path, tmp_path: Path) -> None:
-    printed = run("compress", model, "-o", tmp_path / "out.onnx", "--no-verify", "--save-recipe", "-")
-    assert printed.exit_code == ExitCode.DONE
-    assert printed.stdout.startswith("[[pass]]")
-    notes = tmp_path / "notes.txt"
-    notes.write_text("mine")
-    refused = run("compress", model, "-o", tmp_path / "out2.onnx", "--no-verify", "--save-recipe", notes)
-    assert refused.exit_code == ExitCode.BAD_INPUT
-    assert notes.read_text() == "mine"

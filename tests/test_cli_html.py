@@ -9,11 +9,14 @@ import pytest
 
 from compressor.cli import ExitCode
 from compressor.render.html.page import MARK
+from tests.commands import TWICE, draw_twice, run
 from tests.render.html.test_pages import Reader
-from tests.test_cli import TWICE, model, run
 from tests.test_together import write_pair
 
-__all__ = ["model"]
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return draw_twice(tmp_path)
 
 
 def read(path: Path) -> str:

@@ -14,7 +14,7 @@ from compressor.cli import ExitCode
 from compressor.model import together
 from compressor.report import Outcome, SetReport
 from compressor.selection import beside_folder, select
-from tests.test_cli import run
+from tests.commands import run
 from tests.test_together import write_pair
 
 

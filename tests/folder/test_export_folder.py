@@ -19,9 +19,9 @@ from compressor.folder.naming import Naming, result_name
 from compressor.folder.ort_config import NAME
 from compressor.model import together
 from compressor.model.drafts import finish_file
+from tests.commands import run
 from tests.conftest import FIXTURES
 from tests.model.test_save import posix_only
-from tests.test_cli import run
 from tests.test_together import answers, write_pair
 
 KEPT = {"config.json": '{"model_type": "t5"}', "tokenizer.json": "{}", "generation_config.json": "{}"}

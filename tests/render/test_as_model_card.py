@@ -9,7 +9,7 @@ from pathlib import Path
 from compressor.recipe import Recipe
 from compressor.render.as_model_card import MARK, card_of_report, card_of_set
 from compressor.report import Report, SetReport
-from tests.test_cli import run
+from tests.commands import run
 from tests.test_together import write_pair
 
 Golden = Callable[[str, str], None]
