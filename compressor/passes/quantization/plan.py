@@ -32,6 +32,7 @@ from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
 from compressor.passes.quantization.recurrent import match_lstm
 from compressor.passes.quantization.role import IntegerWeight, Role
+from compressor.passes.quantization.shape_of import match_shape
 from compressor.passes.quantization.storage import Rewriting, WeightPlan
 from compressor.passes.quantization.weight_norm import match_weight_norm
 from compressor.passes.quantization.weights import FloatWeight, Use
@@ -52,8 +53,9 @@ _ROLES: dict[Scheme, tuple[Callable[[Use], Role | None], ...]] = {
         match_einsum,
         match_float_operator,
         match_weight_norm,
+        match_shape,
     ),
-    Scheme.WEIGHT_ONLY: (match_gather, match_einsum, match_float_operator, match_weight_norm),
+    Scheme.WEIGHT_ONLY: (match_gather, match_einsum, match_float_operator, match_weight_norm, match_shape),
 }
 """Ways to read a use, the first that fits wins."""
 
@@ -189,8 +191,9 @@ def _role(use: Use, scheme: Scheme) -> Role | None:
 
 def _agreed_axes(roles: Sequence[Role]) -> frozenset[int]:
     """Scale along the axes one use prefers, if all others allow them; along none if no two uses agree."""
-    together = frozenset.intersection(*(role.preferred for role in roles))
-    for wish in (*(role.preferred for role in roles), together):
+    wishes = [role.preferred for role in roles if role.preferred]
+    together = frozenset.intersection(*wishes) if wishes else frozenset[int]()
+    for wish in (*wishes, together):
         if all(wish <= role.allowed for role in roles):
             return wish
     return frozenset()
