@@ -82,7 +82,7 @@ def findings_of(original: Path, result: Path, threads: int, bounds: Bounds, know
     digest = digest_of(original) if result == original else _digest(*sorted(result.parent.iterdir()))
     judge = _digest(*(HERE / name for name in JUDGE))
     earlier: dict[str, Any] | None = known.get(digest)
-    if earlier is not None and earlier["judge"] == judge:
+    if earlier is not None and earlier["judge"] == judge and not earlier["refused"]:
         return earlier
     return {**ask_judge("findings", original, result, threads, bounds), "digest": digest, "judge": judge}
 

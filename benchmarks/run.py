@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,35 @@ SHARE_OF_MEMORY = 0.8
 """What a contender may allocate of the machine's memory unless told otherwise; the rest is the system's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One model to set contenders on.
+
+    Attributes:
+        known: earlier findings by digest of what was judged.
+        options: of the command.
+    """
+
+    model: Path
+    bounds: Bounds
+    known: Mapping[str, Any]
+    options: argparse.Namespace
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
+    host = describe_host(options.threads, options.peers)
+    start = time.monotonic()
+    for model in options.models:
+        print(as_markdown(compare(model, chosen, host, options)), flush=True)
+        if options.results and options.page:
+            records.write_into_page(options.results, options.page)
+    print(f"{time.monotonic() - start:.0f} s", file=sys.stderr)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[c.name for c in CONTENDERS])
@@ -48,87 +77,77 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lock", type=Path, help="hold a lock on this file during each run, for others who time")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="write figures, tables and drawings here")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the short tables into this page, too")
-    options = parser.parse_args(arguments)
-    chosen = [c for c in CONTENDERS if options.only is None or c.name in options.only]
-    host = describe_host(options.threads, options.peers)
-    start = time.monotonic()
-    for model in options.models:
-        result = compare(model, chosen, host, options)
-        print(as_markdown(result), flush=True)
-        if options.results and options.page:
-            records.write_into_page(options.results, options.page)
-    print(f"{time.monotonic() - start:.0f} s", file=sys.stderr)
+    return parser.parse_args(arguments)
 
 
 def compare(
     model: Path, contenders: Sequence[Contender], host: Mapping[str, Any], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Run the contenders on one model in rounds, each round in the same order, and judge what each makes."""
+    """Run the contenders on one model in rounds, and store what came of it."""
     memory = options.memory * 1e9 if options.memory else host["memory_bytes"] * SHARE_OF_MEMORY
-    bounds = Bounds(timeout_seconds=options.timeout, memory_bytes=round(memory))
     settings = {
         "commit": commit(),
         "rounds": options.rounds,
         "timed": not options.untimed,
-        "timeout_seconds": bounds.timeout_seconds,
-        "memory_bytes": bounds.memory_bytes,
+        "timeout_seconds": options.timeout,
+        "memory_bytes": round(memory),
     }
     made_with = {"digest": digest_of(model), "settings": settings, "host": dict(host)}
     result, known = records.begin(name_of(model), made_with, options.results)
-    rows = result["contenders"]
-    skipped = {c.name: reason for c in contenders if (reason := c.missing(Path(name_of(model)), host["peers"]))}
-    result["skipped"] = {name: reason for name, reason in {**result["skipped"], **skipped}.items() if name not in rows}
+    bounds = Bounds(timeout_seconds=options.timeout, memory_bytes=round(memory))
+    task = Task(model=model, bounds=bounds, known=known, options=options)
+    missing = {c.name: reason for c in contenders if (reason := c.missing(Path(name_of(model)), host["peers"]))}
+    result["skipped"] |= missing
     if "original" not in result:
-        result["original"] = look_at(model, model, bounds, known, options)
-    for number in range(options.rounds):
-        for contender in contenders:
-            row = rows.get(contender.name, {"runs": []})
-            if contender.name in skipped or len(row["runs"]) > number or _has_failed(row):
-                continue
-            print(f"{name_of(model)}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
-            with locked(options.lock):
-                once(contender, model, row, bounds, known, options)
-            rows[contender.name] = row
-            result["contenders"] = {c.name: rows[c.name] for c in CONTENDERS if c.name in rows}
-            rows = result["contenders"]
-            if options.results:
-                records.keep(result, options.results)
+        result["original"] = look_at(task, model)
+    for _ in rounds(task, [c for c in contenders if c.name not in missing], result["contenders"]):
+        if options.results:
+            records.keep(result, options.results)
     if options.results:
         records.write(result, options.results)
     return result
 
 
-def once(
-    contender: Contender,
-    model: Path,
-    row: dict[str, Any],
-    bounds: Bounds,
-    known: Mapping[str, Any],
-    options: argparse.Namespace,
-) -> None:
+def rounds(task: Task, contenders: Sequence[Contender], rows: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Let contenders take turns, each round in the same order, until each has its runs; stop after each run."""
+    for number in range(task.options.rounds):
+        for contender in contenders:
+            row = rows.get(contender.name, {"runs": []})
+            if len(row["runs"]) > number or _has_failed(row):
+                continue
+            print(f"{name_of(task.model)}: round {number + 1}: {contender.name}", file=sys.stderr, flush=True)
+            with locked(task.options.lock):
+                once(task, contender, row)
+            rows[contender.name] = row
+            in_order = {c.name: rows[c.name] for c in CONTENDERS if c.name in rows}
+            rows.clear()
+            rows |= in_order
+            yield
+
+
+def once(task: Task, contender: Contender, row: dict[str, Any]) -> None:
     """Add a run to a row, and judge its result if it is the first."""
     with tempfile.TemporaryDirectory(prefix="benchmark") as folder:
         load = os.getloadavg()[0]
-        usage, out = attempt(contender, model, Path(folder), bounds, options.peers)
+        usage, out = attempt(contender, task.model, Path(folder), task.bounds, task.options.peers)
         run = {**record_of(usage, Path(folder)), "left_a_result": out.exists(), "load_before": round(load, 1)}
-        if options.untimed:
+        if task.options.untimed:
             run |= {"wall_seconds": None, "cpu_seconds": None}
         row["runs"].append(run)
         if "findings" not in row and out.exists():
-            row["findings"] = look_at(model, out, bounds, known, options)
+            row["findings"] = look_at(task, out)
     # A run that failed early is quick and small: counted, it would flatter whoever crashed.
     done = [run for run in row["runs"] if run["left_a_result"]]
     row["median"] = {name: _median([run[name] for run in done]) for name in MEASURES}
 
 
-def look_at(
-    model: Path, out: Path, bounds: Bounds, known: Mapping[str, Any], options: argparse.Namespace
-) -> dict[str, Any]:
+def look_at(task: Task, result: Path) -> dict[str, Any]:
     """Findings, and the latency where it is asked for, which is measured anew each time."""
-    findings = findings_of(model, out, options.threads, bounds, known)
-    if options.untimed or findings["refused"]:
+    threads = task.options.threads
+    findings = findings_of(task.model, result, threads, task.bounds, task.known)
+    if task.options.untimed or findings["refused"]:
         return {**findings, "latency": None}
-    return {**findings, "latency": ask_judge("latency", model, out, options.threads, bounds)}
+    return {**findings, "latency": ask_judge("latency", task.model, result, threads, task.bounds)}
 
 
 @contextlib.contextmanager
