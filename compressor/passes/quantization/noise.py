@@ -45,6 +45,30 @@ def signal_to_noise_db(tensor: ir.TensorProtocol, scales: NDArray[np.float32], w
     return ratio_db(signal, noise)
 
 
+def lost_channels(
+    tensor: ir.TensorProtocol, scales: NDArray[np.float32], axes: frozenset[int], without: Collection[int] = ()
+) -> NDArray[np.bool_]:
+    """Find channels, along `axes` that need not be those of the scales, of which more than half rounds to zero.
+
+    Args:
+        tensor: the weight, all of which is read.
+        scales: as for `signal_to_noise_db`.
+        axes: a channel is one index along every one of these.
+        without: indices along the first axis that stay float.
+    """
+    shape = tuple(tensor.shape.numpy())
+    varies = frozenset(axis for axis, size in enumerate(scales.shape) if size > 1)
+    over = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    used = np.zeros(tuple(size if axis in axes else 1 for axis, size in enumerate(shape)), np.int64)
+    lost = used.copy()
+    for region, block in read_blocks(tensor, without):
+        at = along(region, axes)
+        is_lost = (block != 0) & (np.abs(block) < scales[along(region, varies)] / 2)
+        used[at] += np.count_nonzero(block, axis=over, keepdims=True)
+        lost[at] += np.count_nonzero(is_lost, axis=over, keepdims=True)
+    return np.asarray(2 * lost > used)
+
+
 def energy(values: NDArray[Any]) -> float:
     """Sum of squares."""
     flat = np.asarray(values, np.float32).reshape(-1)

@@ -27,7 +27,7 @@ from compressor.passes.quantization.exclusion import Exclusion
 from compressor.passes.quantization.gather import match_gather
 from compressor.passes.quantization.gemm import match_gemm
 from compressor.passes.quantization.matmul import match_matmul
-from compressor.passes.quantization.noise import held, signal_to_noise_db
+from compressor.passes.quantization.noise import held, lost_channels, signal_to_noise_db
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantization.outliers import COLUMNS, find_outlier_rows
 from compressor.passes.quantization.recurrent import match_lstm
@@ -146,7 +146,8 @@ def plan_weight(draft: Draft, wanted: WeightType) -> Plan | str:
     reason = unfit_reason(tensor, measured, draft.channels, scaled=draft.scaled)
     if not reason:
         scales = scales_for(measured, draft.scaled)
-        return Plan(draft, weight_type, scales, signal_to_noise_db(tensor, scales))
+        overruled = _overruled_reason(draft, tensor, scales)
+        return overruled or Plan(draft, weight_type, scales, signal_to_noise_db(tensor, scales))
     rows = find_outlier_rows(tensor, measured, paired) if _can_split(draft) else ()
     if not rows or _saved_bytes(draft) <= _split_bytes(draft, len(rows)):
         return reason
@@ -155,6 +156,18 @@ def plan_weight(draft: Draft, wanted: WeightType) -> Plan | str:
         return reason
     scales = scales_for(rest, draft.scaled)
     return Plan(draft, weight_type, scales, signal_to_noise_db(tensor, scales, rows), rows)
+
+
+def _overruled_reason(draft: Draft, tensor: ir.TensorProtocol, scales: NDArray[np.float32]) -> str:
+    """Say what becomes of channels of uses that wanted other scales than they get; empty if they stand it."""
+    for axes in dict.fromkeys(role.preferred for role in draft.roles):
+        if axes <= draft.scaled or axes == draft.channels:
+            continue  # judged with the channels of the scales
+        lost = lost_channels(tensor, scales, axes)
+        if lost.any():
+            spread = f"{int(lost.sum())} of the {lost.size} channels of others"
+            return f"its uses want scales along different axes, and under those of one most of {spread} would be zero"
+    return ""
 
 
 def _choose_type(draft: Draft, wanted: WeightType) -> WeightType:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any  # slices of any kind
 
 import numpy as np
 import pytest
 
 from compressor.passes.quantization.options import Scheme, WeightType
-from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, uneven
+from tests.passes.quantization.drawn import Array, assert_near, draw, normal, operators, quantize, reasons, uneven
 
 BIASES: dict[str, Array | None] = {
     "none": None,
@@ -85,6 +86,34 @@ def test_uses_that_scale_different_axes_stay_float_where_one_scale_would_drown_a
     result = quantize(model)
     assert not result.counts
     assert "one scale" in result.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("scheme", "quiet"),
+    [(Scheme.DYNAMIC, np.s_[5]), (Scheme.DYNAMIC, np.s_[:, 5]), (Scheme.WEIGHT_ONLY, np.s_[:, 5])],
+    ids=["row", "column", "column, decoded by row"],
+)
+def test_each_use_is_judged_by_its_own_channels(scheme: Scheme, quiet: Any) -> None:
+    w = normal(48, 48)
+    w[quiet] *= 1e-4
+    text = "g (float[A, 48] x) => (float[A, 48] p, float[A, 48] q) { p = Gemm<transB = 1>(x, w) q = Gemm(x, w) }"
+    result = quantize(draw(text, w=w), scheme=scheme)
+    assert not result.counts
+    assert "its uses" in reasons(result)["w"]
+
+
+def test_a_lookup_whose_rows_drown_in_the_scales_of_a_product_leaves_the_weight_float() -> None:
+    w = normal(48, 48)
+    w[5] *= 1e-4
+    text = (
+        "g (float[A, 48] x, int64[A] ids) => (float[A, 48] p, float[A, 48] r) { p = MatMul(x, w) r = Gather(w, ids) }"
+    )
+    assert reasons(quantize(draw(text, w=w)))["w"] == (
+        "its uses want scales along different axes, and under those of one most of 1 of the 48 channels of others "
+        "would be zero"
+    )
+    w[5] *= 1e4
+    assert quantize(draw(text, w=w)).counts["weights_quantized"] == 1
 
 
 def test_the_bias_may_be_computed() -> None:
