@@ -13,26 +13,30 @@ import onnxruntime
 import pytest
 
 from tests.conftest import FIXTURES
+from tests.test_together import write_pair
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, forks and mounts as POSIX has them")
 
 OLD = '{"schema_version": 0}'
 
 STOPPED = """
-    import os, signal, sys
+    import ctypes, os, signal, sys
     from pathlib import Path
 
     import onnxruntime
     import compressor.pipeline, compressor.model.together, compressor.render.forms, compressor.separate
-    import compressor.render.terminal, compressor.selection
+    import compressor.render.html.page, compressor.render.terminal, compressor.search.search, compressor.selection
     from compressor.cli import main
 
-    source, folder, is_set = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "set"
-    out = folder / ("out" if is_set else "out.onnx")
-    report = folder / "report.json"
-    options = ["--no-verify", "--passes", "deduplicate,quantize", "--quiet", "--force", "--json", str(report)]
-    sys.argv = ["compressor", "compress", str(source.parent if is_set else source), "-o", str(out), *options]
+    source, folder, parts, options = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    out = folder / ("out" if source.is_dir() else "out.onnx")
+    reports = {kind: folder / f"report.{kind}" for kind in ("json", "html")}
+    ends = {"json": "}\\n", "html": "</html>\\n"}
+    told = [f"--{kind}={path}" for kind, path in reports.items()]
+    sys.argv = ["compressor", "compress", str(source), "-o", str(out), "--quiet", "--force", *options, *told]
     calls = 0
+    # Processes of a run that was killed become this one's, to be waited for.
+    is_reaper = "--jobs" in options and ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 
     def run(at, number):
         "Run the command in a process of its own that sends itself a signal at its call number `at`."
@@ -62,27 +66,34 @@ STOPPED = """
         os.close(writer)
         told = os.read(reader, 100)
         os.close(reader)
+        while is_reaper:
+            try:
+                os.wait()
+            except ChildProcessError:
+                break
         return status, int(told or 0)
 
+    def files(place):
+        return {path: path.read_bytes() for path in (place, *place.rglob("*")) if path.is_file()}
+
     def results():
-        places = [path for path in (out, *out.glob("*")) if path.is_file()]
-        named = [path for path in places if "compressor-tmp" not in path.name]
-        return {path.relative_to(folder): path.read_bytes() for path in named}
+        found = {**files(out), **files(folder / "out.recipe.toml")}
+        return {path: content for path, content in found.items() if "compressor-tmp" not in path.name}
 
     def leftovers():
         return [path for path in folder.rglob("*") if "compressor-tmp" in path.name]
 
-    sources = {path: path.read_bytes() for path in source.parent.iterdir()}
+    place = source if source.is_dir() else source.parent
+    sources = files(place)
     status, total = run(-1, 0)
     assert status == 0 and results(), status
-    whole, said = results(), report.read_text()
+    whole = results()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        for part in range(1, 9):
-            before = sorted(folder.rglob("*"))
-            status, _ = run(total * part // 9 + part, number)
+        for part in range(1, parts + 1):
+            status, _ = run(total * part // (parts + 1) + part, number)
             assert results() == whole, (number, part)
-            assert report.read_text().endswith("}\\n"), (number, part)
-            assert {path: path.read_bytes() for path in source.parent.iterdir()} == sources
+            assert all(path.read_text().endswith(ends[kind]) for kind, path in reports.items()), (number, part)
+            assert files(place) == sources, (number, part)
             if number != signal.SIGKILL:
                 assert not leftovers(), (number, part, leftovers())
             assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) in (0, 128 + number), (number, part, status)
@@ -91,19 +102,37 @@ STOPPED = """
     print(total)
 """
 
+QUICK = ("--no-verify", "--passes", "deduplicate,quantize")
+FORMS: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "one": (1, 8, QUICK),
+    "set": (2, 8, QUICK),
+    "search": (1, 4, ("--search", "--max-size", "60%")),
+    "separate": (2, 3, (*QUICK, "--separate", "--jobs", "2")),
+}
+"""Models, moments, and options; the folder of several holds files that go along."""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["one", "set"])
-def test_a_run_stopped_at_any_moment_leaves_what_was_there(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize(("models", "moments", "options"), FORMS.values(), ids=FORMS.keys())
+def test_a_run_stopped_at_any_moment_leaves_what_was_there(
+    tmp_path: Path, models: int, moments: int, options: tuple[str, ...]
+) -> None:
+    if "--jobs" in options and not sys.platform.startswith("linux"):
+        pytest.skip("only Linux hands over the processes of one that was killed")
     source, folder = tmp_path / "source", tmp_path / "folder"
     source.mkdir()
     folder.mkdir()
-    for name in ("bert.sdpa.torchscript17.onnx", "bert.eager.torchscript11.onnx")[: 2 if form == "set" else 1]:
-        shutil.copy(FIXTURES / name, source)
-    model = next(source.iterdir())
-    done = run_script(STOPPED, str(model), str(folder), form)
+    if models == 1 and "--search" in options:
+        write_pair(source)
+        (source / "decoder.onnx").unlink()
+    else:
+        for name in ("bert.sdpa.torchscript17.onnx", "bert.eager.torchscript11.onnx")[:models]:
+            shutil.copy(FIXTURES / name, source)
+        (source / "config.json").write_text('{"model_type": "bert"}')
+    model = source if models > 1 else next(source.glob("*.onnx"))
+    done = run_script(STOPPED, str(model), str(folder), str(moments), *options)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 10_000, "calls among which the moments are chosen"
+    assert int(done.stdout) > 10_000 or "--jobs" in options, "calls among which the moments are chosen"
 
 
 FULL = """
