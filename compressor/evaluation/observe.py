@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -25,6 +25,10 @@ _UNKNOWN_FEATURES = 4096
 
 _UNKNOWN_SHARE = 8
 """It counts as this fraction of `MOST_BYTES` at most: a pixel has fewer features than a word."""
+
+_MORE_AT_A_TIME = 4
+"""Once some such values were seen, the others count as this many times the largest of them, and so many times as many
+are watched in the next run: each run opens the whole model, and 2,000 layers would take 500."""
 
 ENOUGH_ROWS = 256
 """Rows after which no further batch is watched for the statistics of features: 64 questions settle those of a sentence
@@ -139,9 +143,13 @@ def observe(
     for feeds in samples.batches:
         for name in sorted(str(name) for name in inputs & feeds.keys()):
             found[name] = add(found.get(name), feeds[name])
-    inner = [name for name in dict.fromkeys(names) if name not in inputs]
-    for group in _groups(model, inner, samples, most_bytes):
-        failure = _observe_group(model, group, samples, partial(room.open, threads=threads), add, found)
+    made = _made_values(model)
+    waiting = [name for name in dict.fromkeys(names) if name not in inputs and name in made]
+    sizes = _Sizes(model, samples, most_bytes)
+    while waiting:
+        group = sizes.first_group([made[name] for name in waiting])
+        waiting = waiting[len(group) :]
+        failure = _observe_group(model, group, samples, partial(room.open, threads=threads), add, found, sizes)
         if failure is not None:
             return failure
     return found
@@ -154,6 +162,7 @@ def _observe_group(
     open_model: Callable[[ir.Model], Session],
     add: Callable[[T | None, Array], T],
     found: dict[str, T],
+    sizes: _Sizes,
 ) -> Refusal | None:
     watched = model.clone()
     values = _made_values(watched)
@@ -167,6 +176,7 @@ def _observe_group(
             return outputs
         for name, array in zip(names, outputs, strict=True):
             found[name] = add(found.get(name), array)
+            sizes.note(values[name], array)
     return None
 
 
@@ -175,37 +185,49 @@ def _made_values(model: ir.Model) -> dict[str, ir.Value]:
     return {value.name: value for node in model.graph for value in node.outputs if value.name}
 
 
-def _groups(model: ir.Model, names: Sequence[str], samples: Samples, most_bytes: int) -> Iterator[list[str]]:
-    """Split values that can be observed into groups, each small enough for one run."""
-    values = _made_values(model)
-    largest = max(samples.batches, key=lambda feeds: sum(array.size for array in feeds.values()), default={})
-    group: list[str] = []
-    held = 0
-    for name in names:
-        if name not in values:
-            continue
-        size = _estimated_bytes(values[name], model, largest, most_bytes)
-        if group and held + size > most_bytes:
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size
-    if group:
-        yield group
+class _Sizes:
+    """Bytes that values take on the largest batch, from their shapes, or else from what was seen of others."""
 
-
-def _estimated_bytes(value: ir.Value, model: ir.Model, feeds: Feeds, most_bytes: int) -> int:
-    """Bytes of a value on a batch: open axes are as long as the input axis of that name, others as the longest one."""
-    if value.shape is None:
+    def __init__(self, model: ir.Model, samples: Samples, most_bytes: int) -> None:
+        feeds = max(samples.batches, key=lambda feeds: sum(array.size for array in feeds.values()), default={})
         elements = max((array.size for array in feeds.values()), default=1)
-        return min(most_bytes // _UNKNOWN_SHARE + 1, elements * _UNKNOWN_FEATURES * _ITEM_BYTES)
-    sizes = {
-        str(dimension): feeds[name].shape[axis]
-        for graph_input in model.graph.inputs
-        if (name := graph_input.name or "") in feeds and graph_input.shape is not None
-        for axis, dimension in enumerate(graph_input.shape)
-        if axis < feeds[name].ndim
-    }
-    longest = max((size for array in feeds.values() for size in array.shape), default=1)
-    known = (size if isinstance(size, int) else sizes.get(str(size), longest) for size in value.shape)
-    return math.prod(known) * _ITEM_BYTES
+        self._most_bytes = most_bytes
+        self._of_unknown = min(most_bytes // _UNKNOWN_SHARE + 1, elements * _UNKNOWN_FEATURES * _ITEM_BYTES)
+        self._most_unknown = math.inf
+        self._largest_seen = 0
+        self._longest = max((size for array in feeds.values() for size in array.shape), default=1)
+        self._axes = {
+            str(dimension): feeds[name].shape[axis]
+            for graph_input in model.graph.inputs
+            if (name := graph_input.name or "") in feeds and graph_input.shape is not None
+            for axis, dimension in enumerate(graph_input.shape)
+            if axis < feeds[name].ndim
+        }
+
+    def first_group(self, values: Sequence[ir.Value]) -> list[str]:
+        """Name the first of `values`: as many as one run may hold, one at least."""
+        group: list[str] = []
+        held = unknown = 0
+        if self._largest_seen:
+            self._of_unknown = max(self._largest_seen, min(self._of_unknown, _MORE_AT_A_TIME * self._largest_seen))
+        for value in values:
+            held += self._bytes_of(value)
+            if group and (held > self._most_bytes or unknown + (value.shape is None) > self._most_unknown):
+                break
+            unknown += value.shape is None
+            group.append(value.name or "")
+        if unknown:
+            self._most_unknown = _MORE_AT_A_TIME * unknown
+        return group
+
+    def note(self, value: ir.Value, array: Array) -> None:
+        """Learn from a value that was seen."""
+        if value.shape is None:
+            self._largest_seen = max(self._largest_seen, array.nbytes)
+
+    def _bytes_of(self, value: ir.Value) -> int:
+        """Open axes are as long as the input axis of that name, others as the longest one."""
+        if value.shape is None:
+            return self._of_unknown
+        known = (size if isinstance(size, int) else self._axes.get(str(size), self._longest) for size in value.shape)
+        return math.prod(known) * _ITEM_BYTES

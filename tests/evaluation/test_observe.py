@@ -96,6 +96,39 @@ def test_many_large_values_are_watched_in_several_runs(monkeypatch: pytest.Monke
         assert np.array_equal(together[name].peak, apart[name].peak)
 
 
+def runs_of(monkeypatch: pytest.MonkeyPatch, batch: Array, *, values: int, most_bytes: int) -> list[int]:
+    """How many values of unknown shape each run watches, of a chain of so many."""
+    runs = []
+
+    def counting(model: ir.Model, *, threads: int, config: object) -> object:
+        runs.append(len(model.graph.outputs))
+        return open_session(model, threads=threads)
+
+    monkeypatch.setattr(room, "open_session", counting)
+    names = [f"v{number + 1}" for number in range(values)]
+    steps = "".join(f"v{number + 1} = Neg(v{number})\n" for number in range(values))
+    text = f'<ir_version: 8, opset_import: ["" : 17]> g (float[N, S] v0) => (float[N, S] y) {{ {steps} y = Neg(v1) }}'
+    model = ir.from_proto(onnx.parser.parse_model(text))
+    drawn_batch = Samples(batches=({"v0": batch},), generated=False, description="drawn")
+    seen = observe(model, names, drawn_batch, add_features, most_bytes=most_bytes)
+    assert not isinstance(seen, Refusal)
+    assert set(seen) == set(names)
+    return runs
+
+
+def test_values_of_unknown_shape_are_watched_more_at_a_time_once_some_were_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At first each counts as an eighth of all that a run may hold, and a byte more; they turn out to be small."""
+    runs = runs_of(monkeypatch, np.ones((8, 16), np.float32), values=100, most_bytes=1 << 21)
+    assert runs == [7, 28, 65]
+
+
+def test_values_of_unknown_shape_that_are_large_are_watched_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = runs_of(monkeypatch, np.ones((128, 128), np.float32), values=16, most_bytes=1 << 18)
+    assert runs == [7, 4, 4, 1], "64 kB each, twice what they count as at first"
+
+
 def test_statistics_of_features_come_from_the_first_rows_of_many() -> None:
     batches = tuple({"x": np.full((100, 1, 4), size, np.float32), "flag": np.array(True)} for size in (1, 2, 4, 8))
     seen = Observer(Samples(batches=batches, generated=False, description="many")).observe(drawn(), ["x"])
