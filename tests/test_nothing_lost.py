@@ -204,4 +204,4 @@ def test_two_runs_at_once_on_one_output_end_with_one_whole_result(tmp_path: Path
 
 def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
