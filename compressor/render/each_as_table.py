@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -11,12 +9,13 @@ from rich.text import Text
 from compressor.render import figures
 from compressor.render.as_markdown import MARK, line, plain
 from compressor.render.as_table import report_as_table
-from compressor.render.findings import gain, place_of
-from compressor.render.findings_of_set import cost_of_models, drift_at_end, time_at_end
+from compressor.render.findings import place_of
+from compressor.render.findings_of_each import broken_in_each, closing_of_each, warnings_of_each
+from compressor.render.findings_of_set import drift_at_end, time_at_end
 from compressor.render.models_as_table import ModelsTable
 from compressor.render.notices import notices
 from compressor.render.size_bars import BarLegend
-from compressor.report import EachReport, Ending, Outcome, Report
+from compressor.report import EachReport, Ending, Report
 
 _HEADER = ("model", "before", "after", "drift", "one run")
 _REFUSED = ("", "refused", "", "")
@@ -59,20 +58,6 @@ def each_as_markdown(found: EachReport) -> str:
     return f"{MARK}\n" + "\n\n".join(parts) + "\n"
 
 
-def broken_in_each(found: EachReport) -> Iterator[str]:
-    """Yield a sentence for each model that was refused, each step that was undone, and each limit that is broken."""
-    for ending in found.endings:
-        name = ending.source.name
-        if ending.report is None:
-            yield f"{name}: refused: {ending.refusal}"
-            continue
-        undone = (step for step in ending.report.steps if step.outcome is Outcome.ROLLED_BACK)
-        yield from (f"{name}: {step.name} was rolled back: {step.reason}" for step in undone)
-        yield from (f"{name}: {sentence}" for sentence in ending.report.broken_limits)
-        if ending.report.broken_limits and ending.report.output is None:
-            yield f"{name}: nothing was written; --keep writes the result all the same"
-
-
 def _row(ending: Ending) -> tuple[str, ...]:
     name = figures.printable(ending.source.name)
     return (name, *(_REFUSED if ending.report is None else _figures(ending.report)))
@@ -85,22 +70,3 @@ def _figures(report: Report) -> tuple[str, ...]:
         "\n".join(drift_at_end(report)),
         "\n".join(time_at_end(report)),
     )
-
-
-def warnings_of_each(found: EachReport) -> Iterator[str]:
-    """Name the model in front of each warning, unless all models give it."""
-    reports = found.reports
-    common = set.intersection(*(set(report.warnings) for report in reports)) if reports else set()
-    yield from (text for text in (reports[0].warnings if reports else ()) if text in common)
-    yield from (f"{report.source.name}: {text}" for report in reports for text in report.warnings if text not in common)
-
-
-def closing_of_each(found: EachReport) -> str:
-    """Say what the run brought, and what its figures leave out."""
-    done, total = len(found.reports), figures.plural(len(found.endings), "model")
-    said = [f"{done} of {total} compressed: {gain(found.original_bytes, found.total_bytes)}" if done else
-            f"None of {total} was compressed."]  # fmt: skip
-    said += [cost_of_models(found.reports)] if done else []
-    if found.jobs > 1 and any(step.latency for report in found.reports for step in report.steps):
-        said.append(f"{found.jobs} models were worked on at a time, so times of runs are those of a busy machine.")
-    return " ".join(said)

@@ -12,7 +12,8 @@ from compressor.render.as_json import as_text, each_as_dict, report_as_dict, set
 from compressor.render.as_markdown import report_as_markdown, set_as_markdown
 from compressor.render.as_model_card import card_of_report, card_of_set
 from compressor.render.as_table import report_as_table
-from compressor.render.each_as_table import broken_in_each, each_as_markdown, each_as_table
+from compressor.render.each_as_table import each_as_markdown, each_as_table
+from compressor.render.findings_of_each import broken_in_each
 from compressor.render.findings_of_set import broken_in, rolled_back
 from compressor.render.html.report_page import report_as_html
 from compressor.render.html.set_page import each_as_html, set_as_html

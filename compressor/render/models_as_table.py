@@ -71,8 +71,9 @@ class ModelsTable:
 
 def _drift(report: Report) -> Text:
     drift = drift_in_short(report.steps[-1].fidelity if report.steps else None)
-    undone = [step.name for step in report.steps if step.outcome is Outcome.ROLLED_BACK]
-    return Text(drift) if not undone else Text(f"{drift}\n{', '.join(undone)} rolled back", style="red")
+    wrong = [f"{step.name} rolled back" for step in report.steps if step.outcome is Outcome.ROLLED_BACK]
+    wrong += ["breaks a limit"] if report.broken_limits else []
+    return Text("\n".join((drift, *wrong)), style="red" if wrong else "")
 
 
 def _speed(report: Report) -> str:

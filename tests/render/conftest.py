@@ -144,7 +144,10 @@ def each_report(report: Report, unverified_report: Report) -> EachReport:
     return EachReport(
         endings=(
             Ending(source=Path("zoo/albert[v2].onnx"), report=report),
-            Ending(source=Path("zoo/unverified.onnx"), report=unverified_report),
+            Ending(
+                source=Path("zoo/unverified.onnx"),
+                report=replace(unverified_report, output=Path("out/unverified.onnx")),
+            ),
             Ending(source=Path("zoo/page.onnx"), report=None, refusal="is a web page"),
         ),
         jobs=1,

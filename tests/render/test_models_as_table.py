@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from compressor.render.each_as_table import closing_of_each, each_as_table
+from compressor.render.each_as_table import each_as_table
+from compressor.render.findings_of_each import closing_of_each
 from compressor.render.models_as_table import ModelsTable
 from compressor.render.set_as_table import set_as_table
 from compressor.render.size_bars import Remainder
@@ -53,6 +54,19 @@ def test_the_closing_names_the_worst_of_all_models_and_what_could_not_be_measure
     assert said.startswith("2 of 3 models compressed: ")
     assert "worst case: max rel 3.1e-02, cosine 0.98503" in said
     assert "1 model could not be measured" in said
+
+
+def test_what_was_held_back_by_a_limit_is_not_called_compressed(each_report: EachReport, printed: Printed) -> None:
+    first, *others = each_report.endings
+    assert first.report is not None
+    held_back = replace(first.report, output=None, broken_limits=("the size is 9 bytes",))
+    text = " ".join(
+        printed(each_as_table(replace(each_report, endings=(replace(first, report=held_back), *others)))).split()
+    )
+    assert "breaks a limit" in text
+    assert "albert[v2].onnx: the size is 9 bytes" in text
+    assert "1 model not written; --keep writes the results all the same" in text
+    assert "1 of 3 models compressed (1 not written, as a limit is broken): 413 B became 871 B" in text
 
 
 def test_a_bar_of_what_is_left_is_marked_to_its_end() -> None:

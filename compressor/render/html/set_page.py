@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compressor.render import figures
-from compressor.render.each_as_table import broken_in_each, closing_of_each, warnings_of_each
+from compressor.render.findings_of_each import (
+    broken_in_each,
+    bytes_of_written,
+    closing_of_each,
+    warnings_of_each,
+    written_of,
+)
 from compressor.render.findings_of_set import (
     broken_in,
     closing_of_set,
@@ -53,15 +59,16 @@ def set_as_html(found: SetReport) -> str:
 
 def each_as_html(found: EachReport) -> str:
     """Write the page of models that have nothing to do with each other."""
-    title = f"{len(found.reports)} of {figures.plural(len(found.endings), 'model')} compressed"
-    before, after = found.original_bytes, found.total_bytes
+    written = written_of(found)
+    title = f"{len(written)} of {figures.plural(len(found.endings), 'model')} compressed"
+    before, after = bytes_of_written(found)
     facts = [
         ("size", f"{figures.size(before)} → {figures.size(after)}"),
         ("times smaller", figures.times(before / max(1, after))),
     ]
     return page(
         title,
-        heading(title, "each for itself", facts if found.reports else [], closing_of_each(found)),
+        heading(title, "each for itself", facts if written else [], closing_of_each(found)),
         *notices(warnings_of_each(found), (), broken_in_each(found)),
         _models([(e.source, e.report) for e in found.endings], "after", "Each bar is to the scale of its own model."),
         section("Model by model", *map(_folded, found.reports)),
