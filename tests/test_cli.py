@@ -171,6 +171,16 @@ def test_a_defect_is_not_taken_for_a_verdict(monkeypatch: pytest.MonkeyPatch, mo
     assert "please report" in result.stderr
 
 
+def test_too_little_memory_is_no_defect(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    def fail(*arguments: object, **options: object) -> Report:
+        raise MemoryError
+
+    monkeypatch.setattr(pipeline, "compress", fail)
+    result = run("compress", model)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert result.stderr.splitlines()[-1].startswith("compressor: there is not enough memory; free some")
+
+
 def test_an_interruption_is_one_line_and_leaves_no_file(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     def interrupt(*arguments: object, **options: object) -> Report:
         raise KeyboardInterrupt

@@ -175,6 +175,15 @@ def test_a_defect_in_one_pass_is_reported_and_does_not_stop_the_others(source: P
     assert "defect" in report.steps[0].reason
 
 
+def test_a_pass_that_gets_no_memory_is_no_defect(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(step: Defect, model: ir.Model) -> PassResult:
+        raise MemoryError
+
+    monkeypatch.setattr(Defect, "run", fail)
+    (step,) = run_with(source, Defect()).steps
+    assert (step.outcome, step.reason) == (Outcome.ROLLED_BACK, "there is not enough memory for it")
+
+
 def test_says_when_the_model_cannot_be_run(tmp_path: Path) -> None:
     source = write(
         tmp_path,

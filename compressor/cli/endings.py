@@ -43,6 +43,10 @@ def errors_as_exit_codes() -> Iterator[None]:
     except OSError as error:
         _drop_unprintable_output()
         _end(ExitCode.BAD_INPUT, f"the system refused: {error}")
+    except MemoryError:
+        _end(
+            ExitCode.BAD_INPUT, "there is not enough memory; free some, or leave out what runs the models (--no-verify)"
+        )
     except typer.Exit:
         raise
     except Exception:  # noqa: BLE001  # the outermost border: exit code 1 must not be taken for a verdict

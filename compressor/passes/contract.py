@@ -116,4 +116,6 @@ class Pass(ABC):
 
 def defect_in_words(error: Exception) -> str:
     """What a reader of the report is told where a pass failed in a way that no input should cause."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     return f"it failed with {type(error).__name__}: {error}; this is a defect, please report it"
