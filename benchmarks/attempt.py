@@ -74,12 +74,21 @@ def record_of(usage: Usage, folder: Path) -> dict[str, Any]:
 
 def digest_of(original: Path) -> str:
     """Of a model and its data."""
-    return _digest(original, data_of(original))
+    return _digest(*_files(original, original))
+
+
+def size_of(original: Path, result: Path) -> dict[str, Any]:
+    """All there is to find out about a result without looking into it."""
+    return {
+        "refused": "",
+        "total_bytes": sum(file.stat().st_size for file in _files(original, result)),
+        "latency": None,
+    }
 
 
 def findings_of(original: Path, result: Path, threads: int, bounds: Bounds, known: Mapping[str, Any]) -> dict[str, Any]:
     """What the judge finds; taken from `known`, earlier findings by digest, where these very bytes were judged."""
-    digest = digest_of(original) if result == original else _digest(*sorted(result.parent.iterdir()))
+    digest = _digest(*_files(original, result))
     judge = _digest(*(HERE / name for name in JUDGE))
     earlier: dict[str, Any] | None = known.get(digest)
     if earlier is not None and earlier["judge"] == judge and not earlier["refused"]:
@@ -114,9 +123,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
+def _files(original: Path, result: Path) -> list[Path]:
+    """The files of a result, or of the original, which others may lie beside."""
+    files = [original, data_of(original)] if result == original else sorted(result.parent.iterdir())
+    return [file for file in files if file.is_file()]
+
+
 def _digest(*files: Path) -> str:
     digest = hashlib.sha256()
-    for path in filter(Path.is_file, files):
+    for path in files:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

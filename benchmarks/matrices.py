@@ -17,9 +17,10 @@ NOTHING = ""
 def as_short_tables(models: Sequence[Mapping[str, Any]]) -> str:
     """All tables and what went wrong; a model that was not timed has no column among the times."""
     timed = [model for model in models if model["settings"]["timed"]]
+    judged = [model for model in models if model["settings"].get("judged", True)]
     parts = [
         *_table("Result, MB; in brackets, what is stored twice, copied or transposed", models, _size),
-        *_table("Drift: largest difference / largest value, any padding", models, _drift),
+        *_table("Drift: largest difference / largest value, any padding", judged, _drift),
         *_table("Right answers", [model for model in models if model["original"].get("task")], _right_answers),
         *_table("Peak memory (RSS), MB", models, _memory),
         *_table("Wall time, s", timed, _wall_time),
@@ -63,8 +64,11 @@ def _size(row: Row) -> str:
     findings = row.get("findings", {})
     if "total_bytes" not in findings:
         return NOTHING
+    size = f"{findings['total_bytes'] / 1e6:,.1f}"
+    if "duplicate_bytes" not in findings:
+        return f"{size} (?)"
     twice = (findings["duplicate_bytes"] + findings["transposed_duplicate_bytes"]) / 1e6
-    return f"{findings['total_bytes'] / 1e6:,.1f}" + (f" ({twice:,.1f})" if twice >= 0.05 else "")
+    return size + (f" ({twice:,.1f})" if twice >= 0.05 else "")
 
 
 def _drift(row: Row) -> str:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import records
-from attempt import Bounds, ask_judge, attempt, digest_of, findings_of, name_of, record_of
+from attempt import Bounds, ask_judge, attempt, digest_of, findings_of, name_of, record_of, size_of
 from contenders import CONTENDERS, Contender
 from host import commit, describe_host
 from tables import as_markdown
@@ -72,6 +72,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=900, help="seconds after which a run counts as failed")
     parser.add_argument("--memory", type=float, metavar="GB", help="that a run may allocate (80 %% of the machine's)")
     parser.add_argument("--untimed", action="store_true", help="leave times out: the machine does other work")
+    parser.add_argument("--unjudged", action="store_true", help="count bytes alone: the model is too large to be run")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the runtime that judges")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that runs the peers")
     parser.add_argument("--lock", type=Path, help="hold a lock on this file during each run, for others who time")
@@ -91,6 +92,7 @@ def compare(
         "timed": not options.untimed,
         "timeout_seconds": options.timeout,
         "memory_bytes": round(memory),
+        **({"judged": False} if options.unjudged else {}),
     }
     made_with = {"digest": digest_of(model), "settings": settings, "host": dict(host)}
     result, known = records.begin(name_of(model), made_with, options.results)
@@ -143,6 +145,8 @@ def once(task: Task, contender: Contender, row: dict[str, Any]) -> None:
 
 def look_at(task: Task, result: Path) -> dict[str, Any]:
     """Findings, and the latency where it is asked for, which is measured anew each time."""
+    if task.options.unjudged:
+        return size_of(task.model, result)
     threads = task.options.threads
     findings = findings_of(task.model, result, threads, task.bounds, task.known)
     if task.options.untimed or findings["refused"]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import matrices
 import pytest
 import records
 import run
@@ -68,6 +69,16 @@ def test_times_what_a_contender_takes_and_what_it_makes(tmp_path: Path) -> None:
     assert 0 < walls[0] <= row["median"]["wall_seconds"] <= walls[1]
     assert row["findings"]["latency"]["result_ms"] > 0
     assert stored(tmp_path)["settings"]["timed"]
+
+
+def test_a_model_too_large_to_be_judged_is_counted_all_the_same(tmp_path: Path) -> None:
+    benchmark(tmp_path, "--rounds", "1", "--untimed", "--unjudged", "--only", *NAMES)
+    model = stored(tmp_path)
+    assert model["original"]["total_bytes"] == MODEL.stat().st_size
+    assert model["contenders"][NAMES[1]]["findings"]["total_bytes"] < MODEL.stat().st_size - 300_000
+    text = matrices.as_short_tables([model])
+    assert f"| copy | {MODEL.stat().st_size / 1e6:,.1f} (?) |" in text
+    assert "**Drift" not in text
 
 
 def test_goes_on_where_it_was_and_measures_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
