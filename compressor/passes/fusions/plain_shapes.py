@@ -215,6 +215,8 @@ def _identity(edit: GraphEdit, node: ir.Node) -> tuple[object, ...] | None:
             if value.size > 16:
                 return None
             value = (value.dtype, tuple(value.shape), value.tobytes())
+        elif attribute.type in (ir.AttributeType.FLOAT, ir.AttributeType.FLOATS):
+            value = repr(value)  # 0.0 and -0.0 are equal, and not the same
         attributes.append((name, attribute.type, value))
     return node.op_type, inputs, tuple(attributes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.passes.fusions.fusing import assert_left_alone, draw, fuse, normal, operators
+from tests.passes.fusions.fusing import assert_left_alone, draw, fuse, normal, operators, run
 
 I0, I1 = np.asarray([0]), np.asarray([1])
 
@@ -97,3 +97,13 @@ def test_the_least_of_three_sizes_is_known() -> None:
 def test_a_unit_matrix_has_the_type_it_is_asked_for() -> None:
     text = "g (int64[4, 4] x) => (int64[4, 4] y) { e = EyeLike <dtype=1> (x) c = Cast <to=7> (e) y = Add(c, x) }"
     assert_left_alone(draw(text), {"x": np.ones((4, 4), np.int64)})
+
+
+def test_zeros_of_either_sign_are_not_one() -> None:
+    body = (
+        "a = Constant<value_float = 0.0>() b = Constant<value_float = -0.0>() p = Div(x, a) n = Div(x, b) y = Sub(p, n)"
+    )
+    model = draw(f"g (float[B, 2] x) => (float[B, 2] y) {{ {body} }}")
+    result = assert_left_alone(model)
+    (y,) = run(result.model, {"x": np.ones((1, 2), np.float32)})
+    assert np.isposinf(y).all()
