@@ -43,7 +43,8 @@ def _reason_line(group: SkipGroup) -> str:
 
 
 def _candidate_line(candidate: str, weight_bytes: int) -> RenderableType:
-    return Padding(Text(f"{figures.printable(candidate)}{_weighing(weight_bytes)}", style="dim"), (0, 0, 0, 8))
+    weight = f" ({figures.size(weight_bytes)})" if weight_bytes else ""
+    return Padding(Text(f"{figures.printable(candidate)}{weight}", style="dim"), (0, 0, 0, 8))
 
 
 def _weighing(weight_bytes: int) -> str:

@@ -14,15 +14,11 @@ def quantization_lines(step: Step, *, verbose: bool) -> Iterator[str]:
     found = step.quantization
     if found is not None:
         line = f"weights: {figures.size(found.quantized_bytes)} quantized, {figures.size(found.float_bytes)} stay float"
-        yield f"{line}{_worst(found.worst)}" if verbose else line
+        yield f"{line}; the most noise is in" if verbose and found.worst else line
         if verbose:
             yield from (f"  {_described(noise)}" for noise in found.worst)
     if step.batching is not None:
         yield _batching(step)
-
-
-def _worst(noises: tuple[WeightNoise, ...]) -> str:
-    return f"; most noise: {_described(noises[0])}" if noises else ""
 
 
 def _described(noise: WeightNoise) -> str:

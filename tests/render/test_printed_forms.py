@@ -118,7 +118,7 @@ def test_verbose_inspection_hides_nothing(inspection: Inspection, printed: Print
     text = printed(inspection_as_table(inspection, verbose=True))
     assert "Operator9" in text
     assert "albert.layer.9.ffn.weight" in text
-    assert "bias, 3.1 kB" in text
+    assert "bias (3.1 kB)" in text
     assert "other operators" not in text
     assert "more like it" not in text
 
