@@ -99,6 +99,6 @@ def _largest_number(value: ir.Value) -> float:
     return largest
 
 
-_ARITHMETIC = ("Add", "Sub", "Mul")
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Neg")
 _MASKING = (*_ARITHMETIC, "Where", "Cast", "Unsqueeze", "Squeeze", "Expand", "Reshape", "Slice", "Identity")
 """Operators that exporters make masks of scores with."""

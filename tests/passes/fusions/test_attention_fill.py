@@ -80,6 +80,11 @@ REFUSED = {
         -1e4,
         "scores that are masked by up to 10000 already are replaced by -10000",
     ),
+    "a mask divided before a fill like it": (
+        PADDED_ADDED + "each = Div(added, half) sf = Add(s, each) sm = Where(causal, sf, fill) ",
+        -1e4,
+        "scores that are masked by up to 10000 already are replaced by -10000",
+    ),
     "a mask of a number with axes before a fill like it": (
         PADDED_ADDED.replace("padded", "shaped") + "sf = Add(s, added) sm = Where(causal, sf, fill) ",
         -1e4,
