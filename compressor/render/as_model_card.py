@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from compressor.folder.naming import Naming, result_name
 from compressor.render import figures
 from compressor.render.as_markdown import line, plain
 from compressor.render.findings import closing, drift_of, is_on_given_data, place_of
@@ -41,7 +42,6 @@ def card_of_report(report: Report) -> str:
 
 def card_of_set(found: SetReport) -> str:
     """Write the card of models that belong together; one recipe is shown where they share it."""
-    source = found.reports[0].source.parent.name or "."
     parts = [f"{_TITLE}\n\n{plain(closing_of_set(found))}"]
     for report in found.reports:
         size = f"{figures.size(report.original.total_bytes)}, alone {figures.size(report.final.total_bytes)}"
@@ -50,9 +50,23 @@ def card_of_set(found: SetReport) -> str:
     for recipe in dict.fromkeys(report.recipe for report in found.reports):
         used = [report.source.name for report in found.reports if report.recipe == recipe]
         if len(used) == len(found.reports):
-            used = [source, "-o", folder_of(found).name]
+            used = _arguments(found)
         parts.append(_repeat(recipe, shlex.join(used), has_data=any(map(is_on_given_data, found.reports))))
     return _joined([*parts, _versions(found.reports[0].host)])
+
+
+def _arguments(found: SetReport) -> list[str]:
+    """What to type for all of them at once: the two folders, how results are named, and where weights go."""
+    source, out = found.reports[0].source.parent, folder_of(found)
+    if source.name == out.name == "onnx":  # where a folder holds no model, those in its `onnx` are taken
+        source, out = source.parent, out.parent
+    folders = [source.name or ".", "-o", out.name or "."]
+    results = [(report.source, report.output.name) for report in found.reports if report.output is not None]
+    if any(model.name != name for model, name in results):
+        fitting = (naming for naming in Naming if all(result_name(model, naming) == name for model, name in results))
+        return [*folders, *(part for naming in fitting for part in ("--naming", naming.value))]
+    is_inside = len(found.files) == len(results) > 1
+    return [*folders, *(["--no-shared-data"] if is_inside else [])]
 
 
 def _passes(report: Report) -> str:
