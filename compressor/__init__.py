@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from compressor.version import __version__
+
 if TYPE_CHECKING:
     from compressor.budget import Budget
     from compressor.errors import CompressorError, ModelError, OptionError, OutputError
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from compressor.recipe import Recipe
     from compressor.report import EachReport, Report, SetReport
     from compressor.separate import compress_each
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "compressor.budget",

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from compressor import __version__
 from compressor.report import Host
+from compressor.version import __version__
 
 _CPU_FACTS = Path("/proc/cpuinfo")
 _PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "onnxscript")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from compressor import __version__
 from compressor.model.together import WrittenSet
 from compressor.passes.quantization.options import Scheme, WeightType
 from compressor.passes.quantize import QuantizeDynamic
 from compressor.recipe import Recipe
 from compressor.report import Outcome, Report
+from compressor.version import __version__
 
 NAME = "ort_config.json"
 MARK = b'"compressor_version"'
