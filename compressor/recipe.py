@@ -36,6 +36,9 @@ PASSES: dict[str, type[Pass]] = {
 MARK = "[[pass]]"
 """What every recipe file that is written begins with; it tells our files from others."""
 
+_MOST_BYTES = 1 << 20
+"""Of a recipe; a device has no end."""
+
 DEFAULT_PASSES = ("deduplicate", "fuse", "smooth", "quantize")
 
 
@@ -72,11 +75,15 @@ class Recipe:
             OptionError: the file is missing or not TOML, or names a pass or an option that does not exist or fit.
         """
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            with path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+            if len(content) > _MOST_BYTES:
+                raise OptionError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB, which no recipe is")
+            tables = tomllib.loads(content.decode())
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
             raise OptionError(f"{path}: the recipe cannot be read: {reason}") from error
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # TOMLDecodeError is one, and a number of 5,000 digits raises no other
             raise OptionError(f"{path}: is not TOML: {error}") from error
         except RecursionError as error:
             raise OptionError(f"{path}: is nested too deeply for a recipe; it holds [[pass]] tables only") from error

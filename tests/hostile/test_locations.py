@@ -28,6 +28,7 @@ from tests.hostile.hostile_models import (
     with_initializer,
     write,
 )
+from tests.test_cli import run as command
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and special files as POSIX has them")
 
@@ -168,6 +169,27 @@ def test_the_hugging_face_cache_works(tmp_path: Path) -> None:
     (snapshot / "w.bin").unlink()
     (snapshot / "w.bin").symlink_to("../../outside/secret.bin")
     assert "leads outside" in refusal(snapshot / "model.onnx")
+
+
+@posix_only
+def test_the_hugging_face_cache_is_compressed_to_the_default_place_and_stays_as_it_was(tmp_path: Path) -> None:
+    source = write(tmp_path, with_initializer(external([("location", "model.onnx_data")])), None)
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "revision"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    source.rename(blobs / "aaaa")
+    (blobs / "bbbb").write_bytes(WEIGHT.tobytes())
+    (snapshot / "model.onnx").symlink_to("../../blobs/aaaa")
+    (snapshot / "model.onnx_data").symlink_to("../../blobs/bbbb")
+    before = {path.name: path.read_bytes() for path in blobs.iterdir()}
+    for options in ([], ["-o", tmp_path / "elsewhere.onnx"], ["-o", snapshot / "model.onnx", "--force"]):
+        done = command("compress", snapshot / "model.onnx", *options)
+        assert (done.exit_code, "is the input" in done.stderr) == ((2, True) if "--force" in options else (0, False))
+        assert {path.name: path.read_bytes() for path in blobs.iterdir()} == before
+    written = snapshot / "model.compressed.onnx"
+    assert sorted(path.name for path in snapshot.iterdir()) == [written.name, "model.onnx", "model.onnx_data"]
+    assert not written.is_symlink()
+    assert run(written).tolist() == WEIGHT.tolist()
 
 
 def test_a_location_may_be_the_model_file_itself(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ RECIPES = {
     "an option that is none": '[[pass]]\nname = "quantize"\nthreads = 3',
     "a pass that is none": '[[pass]]\nname = "__import__"',
     "of another type": '[[pass]]\nname = "quantize"\nmin_elements = "all"',
+    "a number of 5,000 digits": '[[pass]]\nname = "quantize"\nmin_elements = ' + "9" * 5000,
+    "a day that is none": '[[pass]]\nname = "quantize"\nmin_elements = 2020-99-99',
+    "a pass twice in one table": '[[pass]]\nname = "quantize"\nname = "fuse"',
+    "not a text": '[[pass]]\nname = "\\ud800"',
+    "a NUL": '[[pass]]\nname = "quan\x00tize"',
     "a number without end": '[[pass]]\nname = "quantize"\nmin_elements = nan',
 }
 
@@ -44,6 +49,14 @@ def test_a_hostile_recipe_is_refused_in_one_line(tmp_path: Path, text: str) -> N
     with pytest.raises(OptionError) as caught:
         Recipe.from_toml(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device without an end")
+def test_a_recipe_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "large.toml").write_bytes(b"#" * (1 << 20) + b"#")
+    for path in (Path("/dev/zero"), tmp_path / "large.toml"):
+        with pytest.raises(OptionError, match="is larger than 1 MiB"):
+            Recipe.from_toml(path)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b"null", b"[" * 100_000, b"\xff\xfe", bytes(10_000), b""])
