@@ -18,6 +18,7 @@ from compressor.model.carried import carried
 from compressor.model.load import load
 from compressor.model.save import save
 from compressor.pipeline import compress
+from tests.commands import run as command
 from tests.hostile.hostile_models import (
     CANARY,
     ELEMENTS,
@@ -28,7 +29,6 @@ from tests.hostile.hostile_models import (
     with_initializer,
     write,
 )
-from tests.test_cli import run as command
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and special files as POSIX has them")
 
@@ -182,7 +182,12 @@ def test_the_hugging_face_cache_is_compressed_to_the_default_place_and_stays_as_
     (snapshot / "model.onnx").symlink_to("../../blobs/aaaa")
     (snapshot / "model.onnx_data").symlink_to("../../blobs/bbbb")
     before = {path.name: path.read_bytes() for path in blobs.iterdir()}
-    for options in ([], ["-o", tmp_path / "elsewhere.onnx"], ["-o", snapshot / "model.onnx", "--force"]):
+    choices: list[list[str | Path]] = [
+        [],
+        ["-o", tmp_path / "elsewhere.onnx"],
+        ["-o", snapshot / "model.onnx", "--force"],
+    ]
+    for options in choices:
         done = command("compress", snapshot / "model.onnx", *options)
         assert (done.exit_code, "is the input" in done.stderr) == ((2, True) if "--force" in options else (0, False))
         assert {path.name: path.read_bytes() for path in blobs.iterdir()} == before
