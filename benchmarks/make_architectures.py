@@ -159,9 +159,12 @@ def _first_output(result: Any) -> torch.Tensor:
     return result[0] if found is None else found
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
+    """What the first cause says: the exporter wraps it in advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:240]
 
 
 if __name__ == "__main__":
