@@ -41,7 +41,7 @@ def attention() -> onnx.ModelProto:
 SOURCES = [attention(), *(place(external([("location", "w.bin")])) for place in PLACES)]
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_random_bytes_in_a_model_do_no_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
     whole = bytearray(data.draw(st.sampled_from(SOURCES)).SerializeToString())
@@ -60,7 +60,7 @@ def test_random_bytes_in_a_model_do_no_worse_than_a_refusal(tmp_path: Path, data
 NAMES = st.sampled_from(["x", "y", "w", "again", "m", "n", "s", "t", "ids", "", "other", "\0"])
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_models_rewired_at_random_do_no_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
     """Sound protobuf, unsound graphs: exchanged names, operators, types, dims and versions."""
