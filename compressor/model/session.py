@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _FATAL_ONLY = 4
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
+MOST_PLANNED = 5_000
+"""Nodes up to which the runtime plans which buffers can be reused.
+
+That takes time by the square of a graph whose sizes are open: for a chain of 2,500 2.2 s instead of 0.03 s, for one of
+5,000 9 s. Outputs stay the same to the last bit. Without it, BERT-base took 7 % more time and 24 % more memory, T5-small
+as much time and 5 % less memory.
+"""
+
 
 def open_session(
     model: ir.Model, *, threads: int = 0, is_optimized: bool = True, config: Mapping[str, str] | None = None
@@ -120,6 +128,7 @@ def _open(
         values = _initializers(skeleton, mapped)
         options.add_external_initializers(list(values), list(values.values()))
         serialized = _embed_rest(skeleton, values, mapped)
+        options.enable_mem_reuse = len(skeleton.proto.graph.node) <= MOST_PLANNED
         with available_memory_only(mapped_bytes=sum(weight.nbytes for weight in mapped.values())):
             session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
     except ModelError:

@@ -6,7 +6,8 @@ parameter. The form kept is the one lookups read: its rows are the head's column
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -21,17 +22,22 @@ WORTH_TYING = 1024
 _RESHAPE_BY_INPUT = 5
 """First opset in which Reshape takes its shape as an input."""
 
+_ShapeConstants: TypeAlias = dict[tuple[int, ...], Weight]
+"""Constants that hold a shape, by that shape."""
+
 
 def tie_weights(scope: Scope) -> None:
     """Tie the reordered copies among the weights of `scope`; exact copies are expected to be merged already."""
     if scope.opset >= _RESHAPE_BY_INPUT:
-        for group in same_bytes(_candidates(scope), lambda weight: weight.tensor):
+        groups = list(same_bytes(_candidates(scope), lambda weight: weight.tensor))
+        constants = _shape_constants(scope, {len(weight.tensor.shape) for group in groups for weight in group})
+        for group in groups:
             base, *others = sorted(group, key=lambda weight: _preference(scope, weight))
             for weight in others:
-                base = _tie(scope, weight, base, None)
+                base = _tie(scope, weight, base, constants)
     pairs = permuted_pairs(_candidates(scope), lambda w: w.tensor, lambda w: _preference(scope, w))
     for pair in list(pairs):
-        _tie(scope, pair.item, pair.base, pair.permutation)
+        _tie(scope, pair.item, pair.base, tuple(pair.permutation))
 
 
 def _candidates(scope: Scope) -> list[Weight]:
@@ -51,8 +57,8 @@ def _preference(scope: Scope, weight: Weight) -> tuple[int, ...]:
     return (not is_table, *scope.rank(weight))
 
 
-def _tie(scope: Scope, weight: Weight, base: Weight, permutation: Sequence[int] | None) -> Weight:
-    """Let readers of `weight` read a node that makes it of `base`: a Transpose, or a Reshape without `permutation`."""
+def _tie(scope: Scope, weight: Weight, base: Weight, by: tuple[int, ...] | _ShapeConstants) -> Weight:
+    """Let readers of `weight` read a node that makes it of `base`: a Transpose by a permutation, or else a Reshape."""
     reason = scope.obstacle(weight, base)
     if reason:
         scope.skip(weight, f"is {base.value.name!r} in another form, but {reason}")
@@ -61,10 +67,10 @@ def _tie(scope: Scope, weight: Weight, base: Weight, permutation: Sequence[int] 
     name = weight.value.name or ""
     shape = weight.tensor.shape.numpy()
     made = ir.Value(type=ir.TensorType(weight.tensor.dtype), shape=ir.Shape(shape))
-    if permutation is not None:
-        node = ir.node("Transpose", [base.value], attributes={"perm": tuple(permutation)}, outputs=[made])
+    if isinstance(by, tuple):
+        node = ir.node("Transpose", [base.value], attributes={"perm": by}, outputs=[made])
     else:
-        node = ir.node("Reshape", [base.value, _shape_constant(scope, shape, f"{name}_shape")], outputs=[made])
+        node = ir.node("Reshape", [base.value, _shape_constant(scope, shape, name, by)], outputs=[made])
     node.name = scope.free_name(f"{name}/{node.op_type}")
     _insert_early(scope.root, node)
     scope.redirect(weight, made)
@@ -73,14 +79,24 @@ def _tie(scope: Scope, weight: Weight, base: Weight, permutation: Sequence[int] 
     return base
 
 
-def _shape_constant(scope: Scope, shape: Sequence[int], wanted: str) -> ir.Value:
-    """Find a constant of the root that holds `shape`, or make one: a second of it would be a copy to merge."""
-    for weight in scope.weights():
+def _shape_constants(scope: Scope, ranks: Collection[int]) -> _ShapeConstants:
+    """Find the root's constants that can be read as shapes of these ranks, once for all ties."""
+    found: _ShapeConstants = {}
+    for weight in scope.weights() if ranks else ():
         is_constant = weight.held.graph is scope.root and not weight.value.is_graph_input()
-        is_alike = weight.tensor.dtype == ir.DataType.INT64 and weight.tensor.shape.numpy() == (len(shape),)
-        if is_constant and is_alike and tuple(weight.tensor.numpy().tolist()) == tuple(shape):
-            return scope.make_visible(weight).value
-    return scope.add_constant(ir.tensor(np.asarray(shape, dtype=np.int64)), wanted).value
+        dims = weight.tensor.shape.numpy()
+        if is_constant and weight.tensor.dtype == ir.DataType.INT64 and len(dims) == 1 and dims[0] in ranks:
+            found.setdefault(tuple(weight.tensor.numpy().tolist()), weight)
+    return found
+
+
+def _shape_constant(scope: Scope, shape: Sequence[int], name: str, constants: _ShapeConstants) -> ir.Value:
+    """Take a constant of the root that holds `shape`, or make one: a second of it would be a copy to merge."""
+    key = tuple(shape)
+    if key in constants:
+        return scope.make_visible(constants[key]).value
+    constants[key] = scope.add_constant(ir.tensor(np.asarray(shape, dtype=np.int64)), f"{name}_shape")
+    return constants[key].value
 
 
 def _insert_early(root: ir.Graph | ir.Function, node: ir.Node) -> None:

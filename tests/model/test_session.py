@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compressor.errors import RuntimeRefusal
 from compressor.model.load import load
-from compressor.model.session import open_session
+from compressor.model.session import MOST_PLANNED, open_session
 from compressor.model.weights import ComputedWeight, DetachedWeight
 
 SIZE = 64
@@ -226,3 +227,24 @@ def test_what_the_runtime_refuses_is_said_in_its_words(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(RuntimeRefusal, match=r"cannot load the model.*unheard\.of"):
         open_session(load(path))
+
+
+@pytest.mark.parametrize(("nodes", "is_planned"), [(MOST_PLANNED, True), (MOST_PLANNED + 1, False)])
+def test_reuse_of_buffers_is_planned_for_small_graphs_only(
+    monkeypatch: pytest.MonkeyPatch, nodes: int, is_planned: bool
+) -> None:
+    planned = []
+
+    def noting(model: bytes, options: onnxruntime.SessionOptions, **others: object) -> Any:
+        planned.append(options.enable_mem_reuse)
+        options.enable_mem_reuse = False
+        return real(model, options, **others)
+
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noting)
+    names = ["x", *(f"v{index}" for index in range(nodes - 1)), "y"]
+    chain = [helper.make_node("Neg", [before], [after]) for before, after in pairwise(names)]
+    session = open_session(ir.from_proto(model_of(chain, [])), is_optimized=False)
+    assert planned == [is_planned]
+    (y,) = session.run(None, {"x": values(0)})
+    assert np.array_equal(y, values(0) if nodes % 2 == 0 else -values(0))
