@@ -150,6 +150,7 @@ def check_structure(model: onnx.ModelProto) -> None:
     if not model.opset_import:
         raise ModelError("imports no opset; export it again")
     _check_opsets(model)
+    _check_references(model)
     _check_functions(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -171,6 +172,17 @@ def _check_opsets(model: onnx.ModelProto) -> None:
                 raise ModelError(
                     f"imports {domain!r} at versions {versions[domain]} and {opset.version}; refused, readers disagree "
                     "on which counts"
+                )
+
+
+def _check_references(model: onnx.ModelProto) -> None:
+    """Refuse what stands for an attribute of a function, and is in none: the runtime takes the value beside it."""
+    for node in _with_inner(model.graph.node):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"attribute {attribute.name!r} of node {node.name!r} ({node.op_type}) stands for one of a "
+                    "function, and is in none; export it again"
                 )
 
 

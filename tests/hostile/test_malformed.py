@@ -141,6 +141,13 @@ def with_two_opsets(domain: str) -> onnx.ModelProto:
     return model
 
 
+def with_a_reference() -> onnx.ModelProto:
+    """To us the attribute is the function's; the runtime ignores that and takes the 0."""
+    model = text("g (float[n] x) => (float[n] y) { y = Softmax <axis = 0> (x) }")
+    model.graph.node[0].attribute[0].ref_attr_name = "axis"
+    return model
+
+
 def with_unknown_value_type() -> onnx.ModelProto:
     model = text("g (float[n] x) => (float[n] y) { m = Relu(x)\n y = Abs(m) }")
     model.graph.value_info.add(name="m").type.tensor_type.elem_type = 72
@@ -150,6 +157,7 @@ def with_unknown_value_type() -> onnx.ModelProto:
 GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "no graph": (lambda: onnx.ModelProto(ir_version=8, producer_name="nobody"), "holds no graph"),
     "no opset": (without_opset, "imports no opset"),
+    "attribute of no function": (with_a_reference, "stands for one of a function, and is in none"),
     "two opsets": (lambda: with_two_opsets(""), "imports 'ai.onnx' at versions 17 and 9"),
     "two opsets by two spellings": (lambda: with_two_opsets("ai.onnx"), "imports 'ai.onnx' at versions 17 and 9"),
     "versions of the future": (of_the_future, "valid"),
