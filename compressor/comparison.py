@@ -105,15 +105,12 @@ def compare(
     tell("loading both models")
     first, second = load(original), load(candidate)
     checks = interface_checks(first, second)
-    is_open = atol is None and not limits.limits_quality
-    if is_open and not settings.has_task:
+    by_score = atol is None and not limits.limits_quality and settings.has_task
+    if atol is None and not limits.limits_quality and not by_score:
         atol = default_atol(first, second)
     found = _Found()
     if all(check.holds for check in checks):
         found = _hold(_appoint(first, original, settings, tell), second, tell)
-    if found.verdict is not None:
-        checks = (*checks, *output_checks(found.verdict.fidelity, found.shapes, atol))
-        checks = (*checks, *score_check(found.original_score, found.verdict.score)) if is_open else checks
     sizes = size_on_disk(first), size_on_disk(second)
     figures = Figures.of(
         found.verdict,
@@ -129,11 +126,11 @@ def compare(
         original_layers=layers_of(first),
         candidate_layers=layers_of(second),
         atol=atol,
-        checks=(*checks, *found.checks),
+        checks=(*checks, *found.checks(atol, by_score)),
         samples=found.samples,
-        fidelity=found.verdict.fidelity if found.verdict else None,
+        fidelity=figures.fidelity,
         original_score=found.original_score,
-        candidate_score=found.verdict.score if found.verdict else None,
+        candidate_score=figures.score,
         original_latency=found.verdict.original_latency if found.verdict else None,
         candidate_latency=found.verdict.latency if found.verdict else None,
         host=describe_host(settings.threads),
@@ -144,14 +141,21 @@ def compare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What running both models showed."""
+    """What running both models showed; `failed` says why there is no verdict."""
 
-    checks: tuple[Check, ...] = ()
+    failed: tuple[Check, ...] = ()
     samples: str = ""
     warnings: tuple[str, ...] = ()
     shapes: Sequence[Sequence[str]] = ()
     verdict: Verdict | None = None
     original_score: TaskScore | None = None
+
+    def checks(self, atol: float | None, by_score: bool) -> Iterator[Check]:
+        """Hold what was seen to `atol`, or to the original's score, or where both are left out to its shapes alone."""
+        yield from self.failed
+        if self.verdict is not None:
+            yield from output_checks(self.verdict.fidelity, self.shapes, atol)
+            yield from score_check(self.original_score, self.verdict.score) if by_score else ()
 
 
 def _appoint(original: ir.Model, path: Path, evaluation: Evaluation, tell: Callable[[str], None]) -> Judge | Refusal:
@@ -171,7 +175,7 @@ def _appoint(original: ir.Model, path: Path, evaluation: Evaluation, tell: Calla
 
 def _hold(judge: Judge | Refusal, candidate: ir.Model, tell: Callable[[str], None]) -> _Found:
     if isinstance(judge, Refusal):
-        return _Found(checks=(Check(claim="the original can be run", holds=False, finding=judge.reason),))
+        return _Found(failed=(Check(claim="the original can be run", holds=False, finding=judge.reason),))
     tell("running the candidate")
     verdict = judge.judge(candidate)
     warnings = (
@@ -180,7 +184,7 @@ def _hold(judge: Judge | Refusal, candidate: ir.Model, tell: Callable[[str], Non
     )
     if isinstance(verdict, Refusal):
         failed = Check(claim="the candidate's outputs can be compared", holds=False, finding=verdict.reason)
-        return _Found(checks=(failed,), samples=judge.samples.description, warnings=warnings)
+        return _Found(failed=(failed,), samples=judge.samples.description, warnings=warnings)
     saturation = explain_saturation(judge, candidate, verdict.fidelity, describe_host(judge.threads).int8_path)
     return _Found(
         shapes=judge.reference.shapes,
