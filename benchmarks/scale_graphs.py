@@ -66,7 +66,7 @@ def chain(nodes: int) -> onnx.ModelProto:
     graph, value = _Graph(), "x"
     rescaled = partial(np.random.default_rng(1).uniform, 0.9, 1.1)
     for number in range(nodes // 4):
-        vector = np.full(_VECTOR, 1, np.float32) if number % 2 else rescaled(size=_VECTOR).astype(np.float32)
+        vector = np.full(_VECTOR, 1, np.float32) if number % 2 else np.asarray(rescaled(size=_VECTOR), np.float32)
         value = graph.add("Mul", value, graph.hold(vector))
         value = graph.add("Add", value, graph.number(float(rescaled())))
         value = graph.add("Tanh", value)
