@@ -21,7 +21,7 @@ from compressor.model import together
 from compressor.model.drafts import finish_file
 from tests.commands import run
 from tests.conftest import FIXTURES
-from tests.model.test_save import posix_only
+from tests.model.saving import posix_only
 from tests.test_together import answers, write_pair
 
 KEPT = {"config.json": '{"model_type": "t5"}', "tokenizer.json": "{}", "generation_config.json": "{}"}

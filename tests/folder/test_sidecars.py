@@ -10,7 +10,7 @@ import pytest
 from compressor.errors import OptionError
 from compressor.folder import sidecars
 from compressor.folder.sidecars import Sidecars, find_sidecars
-from tests.model.test_save import posix_only
+from tests.model.saving import posix_only
 
 HERE = PurePath()
 
