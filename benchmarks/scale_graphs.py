@@ -50,8 +50,8 @@ class _Graph:
     def random(self, *shape: int) -> str:
         return self.hold((self._random.standard_normal(shape, np.float32) * shape[0] ** -0.5).astype(np.float32))
 
-    def model(self, x: list[int | str], y: str) -> onnx.ModelProto:
-        ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", x), (y, None))]
+    def model(self, shape: list[int | str], y: str) -> onnx.ModelProto:
+        ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", y)]
         graph = helper.make_graph(self.nodes, "scale", ports[:1], ports[1:], self.initializers)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
