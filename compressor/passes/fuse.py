@@ -17,6 +17,7 @@ from compressor.passes.fusions import (
     gelu,
     grouped_queries,
     layer_normalization,
+    loop_weights,
     multi_head_attention,
     plain_shapes,
     rotary_embedding,
@@ -85,6 +86,7 @@ class FuseTransformer(Pass):
         merged = merge_equal(model, at_most=SMALL_CONSTANT)
         edit = GraphEdit(model, self.target)
         edit.counts.update(merged)
+        loop_weights.read_outside(edit)
         plain_shapes.simplify(edit)
         if "rotary_embedding" not in self.without:  # before attention, which looks for what it leaves
             rotary_embedding.fuse(edit)
