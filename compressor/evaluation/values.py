@@ -72,7 +72,9 @@ def _make(spec: InputSpec, shape: tuple[int, ...], plan: Plan, draw: int, random
         case Kind.TEXT:
             return random.choice(np.array(_WORDS, dtype=object), size=shape)
         case Kind.MASK:
-            return _see_the_past(make_mask(shape, draw, random), shape, plan)
+            mask = _see_the_past(make_mask(shape, draw, random), shape, plan)
+            # PyTorch's key_padding_mask is true where there is nothing; a row of it that is all true gives NaN.
+            return 1 - mask if spec.dtype == ir.DataType.BOOL and "padding" in spec.name.lower() else mask
         case Kind.SCORE_MASK:
             return (1 - _see_the_past(make_mask(shape, draw, random), shape, plan)) * _VERY_NEGATIVE
         case Kind.POSITION:

@@ -144,6 +144,17 @@ def test_masks_hold_every_kind_of_padding_and_never_an_empty_row() -> None:
         assert make_mask((10, length), 3, np.random.default_rng(1)).any(axis=1).all()
 
 
+def test_mask_of_padding_marks_no_row_as_padding_from_end_to_end() -> None:
+    model = parse(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[batch, time] scores, bool[batch, time] src_key_padding_mask) => (float[batch, time] y)
+        <float low = {-10000.0}> { y = Where(src_key_padding_mask, low, scores) }"""
+    )
+    rows = [row for batch in made(model).batches for row in batch["src_key_padding_mask"]]
+    assert any(row.any() for row in rows)
+    assert not any(row.all() for row in rows)
+
+
 def test_input_is_a_mask_by_use_even_when_nothing_is_named_so() -> None:
     model = encoder()
     model.graph.inputs[2].name = "third"
