@@ -14,6 +14,7 @@ from compressor.errors import CompressorError
 from compressor.model.carried import carried
 from compressor.model.consumers import consumers_of
 from compressor.model.equality import equal_groups
+from compressor.model.garbage import collection_paused
 from compressor.model.layers import layers_of
 from compressor.model.load import load
 from compressor.model.size import measure, size_on_disk, tensor_bytes
@@ -225,7 +226,8 @@ def _forecast(model: ir.Model) -> tuple[Step, ...]:
     for step in Recipe.default().passes:
         start = time.perf_counter()
         try:
-            result = step.run(model.clone())
+            with collection_paused():
+                result = step.run(model.clone())
         except CompressorError:
             raise
         except Exception as error:  # noqa: BLE001 - one pass with a defect must not cost the user the others
