@@ -61,10 +61,10 @@ def test_a_mask_taken_for_padding_on_the_right_shows_on_made_up_inputs_where_the
 
 
 def test_where_made_up_inputs_do_not_run_the_report_says_that_the_data_is_alone() -> None:
-    # Takes rows of 11 entries, which nothing in the signature says.
+    # Takes rows of 11 entries, which nothing in the signature says, and no constant.
     text = MASKED_MEAN.replace(
-        "y = ReduceSum(seen, last)", "row = Reshape(seen, eleven) y = ReduceSum(row, last)"
-    ).replace("<int64[1] last = {1}>", "<int64[1] last = {1}, int64[2] eleven = {1, 11}>")
+        "y = ReduceSum(seen, last)", "target = Sub(more, four) row = Reshape(seen, target) y = ReduceSum(row, last)"
+    ).replace("<int64[1] last = {1}>", "<int64[1] last = {1}, int64[2] more = {5, 15}, int64[2] four = {4, 4}>")
     judge = appointed(parse(text), rows([1] * 11))
     assert judge.rehearsal is None
     assert judge.samples.notes[-1].startswith(
