@@ -147,7 +147,17 @@ def _is_trimmed(facts: Facts, node: ir.Node) -> bool:
     read = node.inputs[:1] if node.op_type in _VIEWS else node.inputs
     if not any(value in facts.trimmed for value in read if value is not None):
         return False
+    if node.op_type == "Expand" and _has_wanted_sizes(facts, node):
+        return False
     return all(value is None or value in facts.trimmed or tensor_of(value) is not None for value in read)
+
+
+def _has_wanted_sizes(facts: Facts, node: ir.Node) -> bool:
+    """Expand fails where a table was cut to a length that is neither 1 nor the one it is asked for."""
+    shape, wanted = facts.shape(node.outputs[0]), facts[node.inputs[1]].content
+    if shape is None or wanted is None or len(shape) != len(wanted):
+        return False
+    return all(size.number is not None or size == to for size, to in zip(shape, wanted, strict=True))
 
 
 _VIEWS = frozenset(["Reshape", "Expand", "Unsqueeze", "Squeeze", "Slice", "Tile", "Pad"])

@@ -88,6 +88,16 @@ def test_the_length_of_a_trimmed_table_is_not_taken_for_that_of_the_tokens() -> 
     fuse(model, {"x": normal(2, 3, 8)}, {"x": normal(2, 12, 8)})
 
 
+def test_a_trimmed_table_has_the_length_of_the_tokens_once_it_is_expanded_to_it() -> None:
+    text = """g (float[B, S, 8] x) => (float[B, S, S] y) {
+        d = Shape(x) b = Gather(d, i0) s = Gather(d, i1) t = Slice(table, i0, s, i1)
+        bs = Concat <axis=0> (b, s) e = Expand(t, bs) q = Unsqueeze(e, i1) k = Unsqueeze(e, i2) r = Sub(q, k)
+        f = Shape(r) h = Expand(half, f) u = Min(r, h) bss = Concat <axis=0> (b, s, s) y = Reshape(u, bss) }"""
+    model = draw(text, {"i0": I0, "i1": I1, "i2": np.asarray([2]), "table": normal(1, 10), "half": normal(1)})
+    result = fuse(model, {"x": normal(2, 3, 8)}, {"x": normal(1, 1, 8)}, {"x": normal(2, 10, 8)})
+    assert result.counts["reshapes_made_constant"] == 1
+
+
 def test_the_least_of_three_sizes_is_known() -> None:
     text = """g (float[B, S, 8] x) => (float[B, N, 8] y) {
         d = Shape(x) b = Gather(d, i0) s = Gather(d, i1) n = Min(b, s, nine) y = Slice(x, i0, n, i1) }"""
