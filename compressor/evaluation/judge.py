@@ -17,6 +17,7 @@ from compressor.evaluation.room import Room, find_room, why_tight
 from compressor.evaluation.running import NO_SPINNING, stream_samples
 from compressor.evaluation.samples import generate_samples, probe_session
 from compressor.evaluation.tasks.scoring import OriginalScore, Scorer, score_candidate, score_original
+from compressor.model.session import open_session
 from compressor.report import Batching, Fidelity, Latency, TaskScore, speedup
 
 LATENCY_SECONDS = 0.5
@@ -124,6 +125,27 @@ class Judge:
         candidate = self._open(model, config)
         found = candidate if isinstance(candidate, Refusal) else self._assess(candidate)
         return found if isinstance(found, Refusal) else found.fidelity
+
+    def gives_the_same_as_it_stands(self, before: ir.Model, after: ir.Model) -> bool:
+        """Run two graphs without what the runtime makes of them when it loads them: do all bits agree?
+
+        False where they cannot be run so. What a pass did is seen thus apart from what the runtime does with it: a
+        fusion of its own may want a constant, or a Cast of its own making, to have one reader.
+        """
+        if self.room is not Room.AMPLE:  # then nothing is rewritten as it is
+            return False
+        samples = self.samples if self.rehearsal is None else self.rehearsal.samples
+        try:
+            earlier, later = (
+                open_session(model, threads=self.threads, is_optimized=False) for model in (before, after)
+            )
+        except RuntimeRefusal:
+            return False
+        reference = open_reference(earlier, samples)
+        if isinstance(reference, Refusal):
+            return False
+        fidelity = _compare(later, reference)
+        return not isinstance(fidelity, Refusal) and fidelity.is_bit_identical
 
     def _open(self, model: ir.Model, config: Mapping[str, str] | None = None) -> Session | Refusal:
         settings = {**NO_SPINNING, **(config or {})}
