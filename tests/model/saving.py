@@ -84,3 +84,24 @@ def contents(folder: Path) -> Mapping[str, bytes]:
 def assert_all_whole(folder: Path) -> None:
     for name, value in zip(NAMES, (1.0, 2.0, 1.0), strict=True):
         assert is_whole(folder / name, value), name
+
+
+KILLING = """
+    import os, signal, sys
+    from pathlib import Path
+
+    calls = 0
+
+    def dying(function, at):
+        def call(*arguments, **options):
+            global calls
+            calls += 1
+            if calls == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+        return call
+
+    def values(model):
+        return {value.const_value.tobytes()[-4:].hex() for value in model.graph.initializers.values()}
+"""
+"""How programs that are killed at their n-th system call begin; `values` tells models apart."""

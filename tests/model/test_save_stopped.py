@@ -15,7 +15,7 @@ from compressor.errors import OutputError
 from compressor.model import drafts, layout
 from compressor.model.load import load
 from compressor.model.save import save
-from tests.model.saving import OLD, Failing, is_whole, posix_only, write_model
+from tests.model.saving import KILLING, OLD, Failing, is_whole, posix_only, write_model
 
 pytestmark = pytest.mark.usefixtures("no_file_stays_open")
 
@@ -90,26 +90,12 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(source: Path, folder: Path) 
     assert done.returncode == 0, done.stderr
 
 
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
+KILLED = (
+    KILLING
+    + """
     from compressor.model import layout
     from compressor.model.load import load
     from compressor.model.save import save
-
-    calls = 0
-
-    def dying(function, at):
-        def call(*arguments, **options):
-            global calls
-            calls += 1
-            if calls == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return call
-
-    def values(model):
-        return {value.const_value.tobytes()[-4:].hex() for value in model.graph.initializers.values()}
 
     one, two, out = load(sys.argv[1]), load(sys.argv[2]), Path(sys.argv[3])
     layout.PROTOBUF_LIMIT = int(sys.argv[4])
@@ -131,6 +117,7 @@ KILLED = """
             break
     print(at)
 """
+)
 
 
 @posix_only

@@ -17,6 +17,7 @@ from compressor.errors import OutputError
 from compressor.model import together
 from compressor.model.together import save_together
 from tests.model.saving import (
+    KILLING,
     OLD,
     Failing,
     assert_all_whole,
@@ -141,28 +142,14 @@ def test_a_result_that_cannot_be_read_back_is_not_kept(
     assert not folder.exists()
 
 
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
+KILLED = (
+    KILLING
+    + """
     from compressor.model.load import load
     from compressor.model.together import Storage, save_together
 
-    calls = 0
-
-    def dying(function, at):
-        def call(*arguments, **options):
-            global calls
-            calls += 1
-            if calls == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return call
-
     def loaded(folder):
         return {out / path.name: load(path) for path in sorted(Path(folder).glob("*.onnx"))}
-
-    def values(model):
-        return {value.const_value.tobytes()[-4:].hex() for value in model.graph.initializers.values()}
 
     out = Path(sys.argv[3])
     one, two = loaded(sys.argv[1]), loaded(sys.argv[2])
@@ -187,6 +174,7 @@ KILLED = """
             break
     print(at)
 """
+)
 
 
 @posix_only

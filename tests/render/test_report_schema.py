@@ -5,13 +5,11 @@ docs/report.schema.json says the same to programs.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -22,20 +20,10 @@ from compressor.comparison import compare
 from compressor.inspection import inspect
 from compressor.render.as_json import as_text, each_as_dict, facts_as_dict, report_as_dict, set_as_dict
 from compressor.report import SCHEMA_VERSION, Attempt, Report, TaskScore
-from tests.console import ROOT
+from tests.scripts import load_script
 from tests.test_together import write_pair
 
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_report_schema", ROOT / "scripts" / "make_report_schema.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPT = load_script()
+SCRIPT = load_script("make_report_schema")
 SCHEMA = {name: {field: kind for field, (kind, _) in fields.items()} for name, fields in SCRIPT.tables().items()}
 NUMBERS = ("inf", "-inf", "nan")
 
